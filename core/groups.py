@@ -1,0 +1,298 @@
+"""Labels -> connected components -> groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from prunescope.core.graph import Group, Lock, Member
+from prunescope.core.labels import POSITIONS, Edges, Fixed, Grid, LabelSpace, Locked, Vector
+
+if TYPE_CHECKING:
+    from prunescope.core.trace import Record
+
+_SIDES = ("both", "in", "out")
+_PLAIN_KIND = "channels"
+
+
+@dataclass(frozen=True, slots=True)
+class Coupling:
+    """One way to cut the whole model: by rows of every grid, or by columns, where the grid allows it."""
+
+    component: Vector  # (labels,) labels of one component stay or go together
+    lock: Vector  # (components,) position in `locks` of what locks it, -1 where nothing does
+    locks: tuple[Locked, ...]
+    kind: tuple[str, ...]  # (components,) what a unit is
+    family: Vector  # (labels,) labels of one family are tied by edges or grids
+    edges: tuple[Edges, ...]
+
+
+def couplings_of(space: LabelSpace) -> tuple[Coupling, ...]:
+    """One coupling for a model without grids, else two: whole rows first (heads), whole columns first."""
+    family = _components(space.count, space.edges + [edge for grid in space.grids for edge in _both_ways(grid)])
+    if not space.grids:
+        return (_coupling(space, family, by_rows=True),)
+    return tuple(_coupling(space, family, by_rows) for by_rows in (True, False))
+
+
+def _coupling(space: LabelSpace, family: Vector, by_rows: bool) -> Coupling:
+    before = _components(space.count, space.edges)
+    locked = np.zeros(before.max(initial=-1) + 1, dtype=bool)
+    for lock in space.locks:
+        locked[before[lock.labels]] = True
+    ties = LabelSpace(count=space.count, reasons=space.reasons, _reason_codes=space._reason_codes)
+    kinds: list[tuple[Vector, str]] = []
+    for grid in space.grids:
+        rows = _cut_by_rows(grid, locked, before, by_rows)
+        _tie(ties, grid, rows)
+        kinds.append((grid.elements, grid.row_kind if rows else grid.column_kind))
+    edges, locks = (*space.edges, *ties.edges), (*space.locks, *ties.locks)
+    component = _components(space.count, edges)
+    count = int(component.max(initial=-1)) + 1
+    lock_of = np.full(count, -1, dtype=np.int64)
+    for n in range(len(locks) - 1, -1, -1):
+        lock_of[component[locks[n].labels]] = n
+    kind = [_PLAIN_KIND] * count
+    for labels, name in kinds:
+        for c in np.unique(component[labels[labels >= 0]]).tolist():
+            kind[c] = name
+    return Coupling(component, lock_of, locks, tuple(kind), family, edges)
+
+
+def _cut_by_rows(grid: Grid, locked: NDArray[np.bool_], component: Vector, preferred: bool) -> bool:
+    """Whether this grid is cut by whole rows: as preferred, unless only the other way is open."""
+    open_rows, open_columns = (
+        bool((~locked[component[labels[labels >= 0]]]).any()) for labels in (grid.rows, grid.columns)
+    )
+    return preferred if open_rows == open_columns else open_rows
+
+
+def _tie(ties: LabelSpace, grid: Grid, by_rows: bool) -> None:
+    """Elements go with their row, and the columns stay whole; or the other way round."""
+    ties.operation = grid.operation
+    rows, columns = grid.rows.size, grid.columns.size
+    if by_rows:
+        ties.join(grid.elements, np.repeat(grid.rows, columns))
+        ties.lock(grid.columns, f"whole {grid.row_kind} are cut here")
+        return
+    ties.join(grid.elements, np.tile(grid.columns, rows))
+    ties.lock(grid.rows, f"whole {grid.column_kind} are cut here")
+
+
+def _both_ways(grid: Grid) -> list[Edges]:
+    rows, columns = np.repeat(grid.rows, grid.columns.size), np.tile(grid.columns, grid.rows.size)
+    return [Edges(side[keep], grid.elements[keep], grid.operation)
+            for side in (rows, columns) for keep in [(side >= 0) & (grid.elements >= 0)]]
+
+
+def _components(count: int, edges: Sequence[Edges]) -> Vector:
+    if not edges:
+        return np.arange(count, dtype=np.int64)
+    left, right = (np.concatenate([getattr(edge, side) for edge in edges]) for side in ("left", "right"))
+    matrix = coo_array((np.ones(left.size, dtype=np.int8), (left, right)), shape=(count, count))
+    return connected_components(matrix, directed=False)[1].astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Holdings:
+    """Every index of every parameter dimension, as parallel arrays sorted by component."""
+
+    label: Vector
+    dimension: Vector  # position in `dimensions`
+    index: Vector  # index within the dimension
+    dimensions: tuple[tuple[str, int, int], ...]  # parameter, dim, size
+
+
+def _holdings(record: Record) -> _Holdings:
+    labels, dimension, index, dimensions = [], [], [], []
+    for parameter in record.parameters.values():
+        for d, dim in enumerate(parameter.dims):
+            if isinstance(dim, Fixed):
+                continue
+            labels.append(dim)
+            dimension.append(np.full(dim.size, len(dimensions), dtype=np.int64))
+            index.append(np.arange(dim.size, dtype=np.int64))
+            dimensions.append((parameter.name, d, dim.size))
+    if not labels:
+        empty = np.empty(0, dtype=np.int64)
+        return _Holdings(empty, empty, empty, ())
+    return _Holdings(np.concatenate(labels), np.concatenate(dimension), np.concatenate(index), tuple(dimensions))
+
+
+def groups_of(record: Record) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
+    """The groups that can be cut and the ones that cannot, in the order in which the model reads their parameters."""
+    holdings = _holdings(record)
+    found: list[tuple[int, Group]] = []
+    gridded = _gridded_families(record)
+    for option, coupling in enumerate(record.couplings):
+        # a family without a grid is cut in one way only: the first coupling has it
+        wanted = np.ones(holdings.label.size, dtype=bool) if option == 0 else gridded[coupling.family[holdings.label]]
+        found += _groups_in(record, holdings, option, wanted)
+    found = _without_repeats(found)
+    names: dict[str, int] = {}
+    groups: list[Group] = []
+    locked: list[Group] = []
+    for _, group in sorted(found, key=lambda pair: (pair[1].option, pair[0])):
+        if group.lock is None:
+            groups.append(group)
+        elif group.lock.reason != POSITIONS.reason:
+            locked.append(group)
+    return _numbered(groups, 0, names), _numbered(locked, len(groups), names)
+
+
+def _gridded_families(record: Record) -> NDArray[np.bool_]:
+    family = record.couplings[0].family
+    gridded = np.zeros(int(family.max(initial=-1)) + 1, dtype=bool)
+    for grid in record.space.grids:
+        gridded[family[grid.elements[grid.elements >= 0]]] = True
+    return gridded
+
+
+def _groups_in(record: Record, holdings: _Holdings, option: int, wanted: NDArray[np.bool_]) -> list[tuple[int, Group]]:
+    """Components that touch the same parameter dimensions form a group."""
+    coupling = record.couplings[option]
+    label, dimension, index = holdings.label[wanted], holdings.dimension[wanted], holdings.index[wanted]
+    if not label.size:
+        return []
+    component = coupling.component[label]
+    order = np.lexsort((index, dimension, component))
+    label, dimension, index, component = label[order], dimension[order], index[order], component[order]
+    signature = _signatures(component, dimension, len(holdings.dimensions), coupling)
+    first = np.full(coupling.lock.size, np.iinfo(np.int64).max)
+    np.minimum.at(first, component, label)
+    # rows of one group together, its units in the order of their first label, dimension by dimension
+    group_first = np.full(int(signature.max()) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(group_first, signature[component], first[component])
+    order = np.lexsort((index, first[component], dimension, signature[component]))
+    label, dimension, index, component = label[order], dimension[order], index[order], component[order]
+    bounds = np.flatnonzero(np.diff(signature[component], prepend=-1, append=-1))
+    result = []
+    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        part = slice(start, stop)
+        group = _group(record, holdings, option, label[part], dimension[part], index[part], component[part])
+        result.append((int(group_first[signature[component[start]]]), group))
+    return result
+
+
+def _signatures(component: Vector, dimension: Vector, dimensions: int, coupling: Coupling) -> Vector:
+    """A number for each component, equal where the set of dimensions, the lock and the kind are equal."""
+    new = (np.diff(component, prepend=-1) != 0) | (np.diff(dimension, prepend=-1) != 0)
+    weights = np.random.default_rng(0).integers(0, 2**63, size=dimensions, dtype=np.uint64)
+    total = np.zeros(coupling.lock.size, dtype=np.uint64)
+    np.add.at(total, component[new], weights[dimension[new]])
+    kinds = {kind: n for n, kind in enumerate(dict.fromkeys(coupling.kind))}
+    kind = np.array([kinds[name] for name in coupling.kind], dtype=np.int64)
+    table = np.stack([total, coupling.lock.astype(np.uint64), kind.astype(np.uint64)], axis=1)
+    return np.unique(table, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _group(
+    record: Record,
+    holdings: _Holdings,
+    option: int,
+    label: Vector,
+    dimension: Vector,
+    index: Vector,
+    component: Vector,
+) -> Group:
+    coupling = record.couplings[option]
+    bounds = np.flatnonzero(np.diff(dimension, prepend=-1, append=-1))
+    members = []
+    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        name, dim, size = holdings.dimensions[int(dimension[start])]
+        members.append(
+            Member(
+                parameter=name,
+                dim=dim,
+                size=size,
+                side=_SIDES[int(record.sides[label[start]])],  # type: ignore[arg-type]
+                layer=name.rpartition(".")[0],
+                is_buffer=record.parameters[name].is_buffer,
+                indices=_by_unit(index[start:stop], component[start:stop]),
+            )
+        )
+    first = slice(int(bounds[0]), int(bounds[1]))
+    units = component[first][np.flatnonzero(np.diff(component[first], prepend=-1))]
+    kind = coupling.kind[int(units[0])]
+    return Group(
+        index=-1,
+        name=next((member.layer for member in members if member.side != "in"), members[0].layer),
+        kind=kind,
+        size=units.size,
+        members=tuple(members),
+        family=int(coupling.family[label[0]]),
+        lock=_group_lock(record, coupling, int(coupling.lock[units[0]]), members, units.size),
+        components=units,
+        option=option,
+    )
+
+
+def _by_unit(index: Vector, component: Vector) -> Vector | tuple[Vector, ...]:
+    starts = np.flatnonzero(np.diff(component, prepend=-1))
+    counts = np.diff(np.append(starts, index.size))
+    if (counts == counts[0]).all():
+        return index.reshape(-1, int(counts[0]))
+    return tuple(np.split(index, starts[1:]))
+
+
+def _group_lock(record: Record, coupling: Coupling, lock: int, members: list[Member], units: int) -> Lock | None:
+    member = members[0]
+    if lock >= 0:
+        found = coupling.locks[lock]
+        operation = record.operations[found.operation]
+        return Lock(member.parameter, member.dim, units, member.size, found.reason, operation.layer, operation.source)
+    if units > 1:
+        return None
+    reason = "it has a single unit: all its indices are coupled with each other"
+    return Lock(member.parameter, member.dim, units, member.size, reason, member.layer, "")
+
+
+def _without_repeats(found: list[tuple[int, Group]]) -> list[tuple[int, Group]]:
+    """Both couplings may give the same group: keep the first."""
+    seen: set[tuple[object, ...]] = set()
+    kept = []
+    for first, group in found:
+        key = tuple((m.parameter, m.dim, np.concatenate([*m.indices]).tobytes(), len(m.indices)) for m in group.members)
+        if key not in seen:
+            seen.add(key)
+            kept.append((first, group))
+    return kept
+
+
+def _numbered(groups: list[Group], start: int, names: dict[str, int]) -> tuple[Group, ...]:
+    result = []
+    for n, group in enumerate(groups):
+        name = group.name if group.kind == _PLAIN_KIND else f"{group.name} ({group.kind})"
+        names[name] = names.get(name, 0) + 1
+        unique = name if names[name] == 1 else f"{name} [{names[name]}]"
+        result.append(
+            Group(start + n, unique, group.kind, group.size, group.members, group.family, group.lock, group.components,
+                  group.option)
+        )
+    return tuple(result)
+
+
+def locks_of(record: Record) -> tuple[Lock, ...]:
+    """Every parameter dimension that cannot be cut, or the part of it, whichever way the grids are cut."""
+    result = []
+    for parameter in record.parameters.values():
+        for d, dim in enumerate(parameter.dims):
+            if isinstance(dim, Fixed):
+                continue
+            locks = [coupling.lock[coupling.component[dim]] for coupling in record.couplings]
+            everywhere = np.all([lock >= 0 for lock in locks], axis=0)
+            for n in np.unique(locks[0][everywhere]).tolist():
+                found = record.couplings[0].locks[n]
+                operation = record.operations[found.operation]
+                if found.reason != POSITIONS.reason:
+                    units = int((everywhere & (locks[0] == n)).sum())
+                    result.append(
+                        Lock(parameter.name, d, units, dim.size, found.reason, operation.layer, operation.source)
+                    )
+    return tuple(result)

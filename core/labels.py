@@ -1,0 +1,247 @@
+"""Labels: every index of every parameter dimension has a number, and the numbers flow with the values.
+
+A tensor that is traced carries one *dimension label* for each of its dimensions:
+
+* a vector of integers as long as the dimension. An entry >= 0 is a label: this index comes and goes with every other
+  index that is connected to the same label. An entry < 0 is an index that cannot go; it encodes the reason.
+* or `Fixed`, a whole dimension with nothing to remove (batch, pixels, tokens, the model's input), with the reason.
+
+Operations that force two dimensions to keep the same indices add *edges* between labels. A dimension that is taken
+apart into rows and columns adds a *grid*: index (i, j) is removed exactly when row i or column j is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A dimension with no unit to remove."""
+
+    reason: str  # why not, in words that follow "cannot be cut: "
+
+
+Dim: TypeAlias = Vector | Fixed
+Dims: TypeAlias = tuple[Dim, ...]
+
+ONE_INDEX = Fixed("it has a single index")
+POSITIONS = Fixed("its indices are positions")  # pixels, kernel taps: never units, so not worth a word to the user
+CONSTANT = Fixed("it meets a size that is fixed in code")
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Labels that an operation ties together, pair by pair: `left[i]` stays or goes with `right[i]`."""
+
+    left: Vector
+    right: Vector
+    operation: int  # index of the operation that ties them
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """Labels that cannot be removed."""
+
+    labels: Vector
+    reason: str
+    operation: int  # index of the operation that fixes them
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One dimension seen as rows x columns. Element (i, j) is removed exactly when row i or column j is."""
+
+    elements: Vector  # (R * C,) labels of the whole dimension, row by row
+    rows: Vector  # (R,) labels of the rows
+    columns: Vector  # (C,) labels of the columns
+    row_kind: str  # what a row is called when whole rows are cut, e.g. "heads"
+    column_kind: str  # what a column is called when whole columns are cut, e.g. "head dimensions"
+    operation: int  # index of the operation that first took the dimension apart
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """A normalisation whose mean or variance runs over labels that may be cut."""
+
+    labels: Vector
+    operation: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountedAttribute:
+    """An attribute of a module that counts labels and is repaired after a cut (`groups` of a convolution)."""
+
+    module: str  # dotted path of the module
+    attribute: str
+    labels: Vector  # the attribute equals how many of these are left
+    position: int | None  # of the number, where the attribute is a tuple of them
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A product of dimension sizes: `factor` times the sizes of `dims`. Multiply-accumulates of one operation."""
+
+    operation: int
+    factor: int
+    dims: tuple[Vector, ...]
+
+
+@dataclass
+class LabelSpace:
+    """All labels of one trace and what ties them. The rules write to it while the model runs."""
+
+    count: int = 0
+    operation: int = 0  # index of the operation whose rule is at work
+    edges: list[Edges] = field(default_factory=list)
+    locks: list[Locked] = field(default_factory=list)
+    grids: list[Grid] = field(default_factory=list)
+    statistics: list[Statistic] = field(default_factory=list)
+    counted: list[CountedAttribute] = field(default_factory=list)
+    terms: list[Term] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    _reason_codes: dict[str, int] = field(default_factory=dict)
+    _split_grids: dict[tuple[bytes, int], Grid] = field(default_factory=dict)
+    _merged: dict[tuple[bytes, bytes], Vector] = field(default_factory=dict)
+
+    def new(self, size: int) -> Vector:
+        """`size` fresh labels."""
+        self.count += size
+        return np.arange(self.count - size, self.count, dtype=np.int64)
+
+    def code(self, reason: str) -> int:
+        """The negative number that stands for an index that cannot go, for this reason."""
+        if reason not in self._reason_codes:
+            self.reasons.append(reason)
+            self._reason_codes[reason] = -len(self.reasons)
+        return self._reason_codes[reason]
+
+    def reason(self, code: int) -> str:
+        return self.reasons[-code - 1]
+
+    def vector(self, dim: Dim, size: int) -> Vector:
+        """The dimension as a vector, whatever it was."""
+        if isinstance(dim, Fixed):
+            return np.full(size, self.code(dim.reason), dtype=np.int64)
+        return dim
+
+    def lock(self, dim: Dim, reason: str) -> None:
+        """Nothing of this dimension may be cut, for this reason."""
+        if isinstance(dim, Fixed):
+            return
+        labels = dim[dim >= 0]
+        if labels.size:
+            self.locks.append(Locked(labels, reason, self.operation))
+
+    def join(self, left: Dim, right: Dim) -> None:
+        """Index k of one stays or goes with index k of the other. Where one cannot go, neither can the other."""
+        if left is right:
+            return
+        if isinstance(left, Fixed):
+            self.lock(right, left.reason)
+            return
+        if isinstance(right, Fixed):
+            self.lock(left, right.reason)
+            return
+        both = (left >= 0) & (right >= 0)
+        if both.all():
+            self._tie(left, right)
+            return
+        self._tie(left[both], right[both])
+        self._lock_opposite(left, right)
+        self._lock_opposite(right, left)
+
+    def _tie(self, left: Vector, right: Vector) -> None:
+        if left.size and not np.array_equal(left, right):
+            self.edges.append(Edges(left, right, self.operation))
+
+    def _lock_opposite(self, fixed: Vector, other: Vector) -> None:
+        facing = (fixed < 0) & (other >= 0)
+        for code in np.unique(fixed[facing]):
+            self.lock(other[facing & (fixed == code)], self.reason(int(code)))
+
+    def count_attribute(self, module: str, attribute: str, dim: Dim, position: int | None = None) -> None:
+        """An attribute of a module counts the indices of this dimension."""
+        if not isinstance(dim, Fixed):
+            self.counted.append(CountedAttribute(module, attribute, dim, position))
+
+    def statistic(self, dim: Dim) -> None:
+        if not isinstance(dim, Fixed):
+            self.statistics.append(Statistic(dim, self.operation))
+
+    def multiply_accumulates(self, factor: int, dims: Sequence[tuple[Dim, int]]) -> None:
+        """Record the cost of the current operation: `factor` x the sizes of `dims`, given as (labels, size)."""
+        fixed = prod(size for dim, size in dims if isinstance(dim, Fixed))
+        vectors = tuple(dim for dim, _ in dims if not isinstance(dim, Fixed))
+        self.terms.append(Term(self.operation, factor * fixed, vectors))
+
+    def merge(self, dims: Sequence[Dim], sizes: Sequence[int]) -> Dim:
+        """The labels of the one dimension that `dims` become when they are flattened together."""
+        merged, size = dims[0], sizes[0]
+        for dim, length in zip(dims[1:], sizes[1:], strict=True):
+            merged = self._merge_two(merged, size, dim, length)
+            size *= length
+        return merged
+
+    def _merge_two(self, rows: Dim, row_count: int, columns: Dim, column_count: int) -> Dim:
+        if column_count == 1:
+            return rows
+        if row_count == 1:
+            return columns
+        if isinstance(rows, Fixed):
+            return rows if isinstance(columns, Fixed) else np.tile(columns, row_count)
+        if isinstance(columns, Fixed):
+            return np.repeat(rows, column_count)
+        key = (rows.tobytes(), columns.tobytes())
+        if key not in self._merged:
+            self._add_grid(self.new(row_count * column_count), rows, columns, "heads", "head dimensions")
+        return self._merged[key]
+
+    def split(self, dim: Dim, sizes: Sequence[int]) -> tuple[Dim, ...]:
+        """The labels of the dimensions that `dim` becomes when it is viewed as `sizes` (their product its size)."""
+        if len(sizes) == 1:
+            return (dim,)
+        if isinstance(dim, Fixed):
+            return tuple(dim for _ in sizes)
+        rows, columns = self._split_two(dim, sizes[0])
+        return (rows, *self.split(columns, sizes[1:]))
+
+    def _split_two(self, dim: Vector, row_count: int) -> tuple[Dim, Dim]:
+        if row_count == 1:
+            return ONE_INDEX, dim
+        if row_count == dim.size:
+            return dim, ONE_INDEX
+        if (dim < 0).all():
+            fixed = Fixed(self.reason(int(dim[0])))
+            return fixed, fixed
+        table = dim.reshape(row_count, -1)
+        if (table == table[:, :1]).all():
+            return table[:, 0].copy(), CONSTANT
+        if (table == table[:1]).all():
+            return CONSTANT, table[0].copy()
+        grid = self.grid(dim, row_count, "heads", "head dimensions")
+        return grid.rows, grid.columns
+
+    def grid(self, dim: Vector, row_count: int, row_kind: str, column_kind: str) -> Grid:
+        """The dimension as a grid of `row_count` rows; the same dimension gives the same grid every time."""
+        key = (dim.tobytes(), row_count)
+        if key not in self._split_grids:
+            rows, columns = self.new(row_count), self.new(dim.size // row_count)
+            self._add_grid(dim, rows, columns, row_kind, column_kind)
+        return self._split_grids[key]
+
+    def _add_grid(self, elements: Vector, rows: Vector, columns: Vector, row_kind: str, column_kind: str) -> None:
+        grid = Grid(elements, rows, columns, row_kind, column_kind, self.operation)
+        self.grids.append(grid)
+        self._split_grids[elements.tobytes(), rows.size] = grid
+        self._merged[rows.tobytes(), columns.tobytes()] = elements
+        transposed = np.ascontiguousarray(elements.reshape(rows.size, columns.size).T).reshape(-1)
+        self._merged.setdefault((columns.tobytes(), rows.tobytes()), transposed)

@@ -1,0 +1,380 @@
+"""What a model costs and how good it is: parameters, bytes, MACs, latency, accuracy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from prunescope.core.errors import BadInput, MeasurementFailed
+from prunescope.core.inputs import as_call
+
+if TYPE_CHECKING:
+    from torch.utils.benchmark import Timer
+
+Evaluate = Callable[[nn.Module], float]
+"""The user's own measure of quality, higher is better."""
+
+Progress = Callable[[int, int], None]
+"""`progress(done, of)`: called after each round of timing."""
+
+Cancel = Callable[[], bool]
+"""Asked before each round of timing; True ends the measurement with `concurrent.futures.CancelledError`."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The time of one forward pass of one model.
+
+    Attributes:
+        median_ms: Median over the rounds, milliseconds a forward pass.
+        iqr_ms: Interquartile range over the rounds, milliseconds; the spread of `median_ms`.
+        runs: Forward passes that were timed, warm-up not counted.
+        threads: Threads that torch computed with.
+    """
+
+    median_ms: float
+    iqr_ms: float
+    runs: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """The timings of one model.
+
+    Attributes:
+        seconds: Of one forward pass, a value for each round.
+        repeat: Forward passes that each value is the mean of.
+    """
+
+    seconds: Sequence[float]
+    repeat: int
+
+
+@contextmanager
+def keeping_mode(model: nn.Module) -> Iterator[None]:
+    """Give every submodule the training mode back that it had at the start."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Hold the model in eval mode, and give every submodule its training mode back afterwards."""
+    with keeping_mode(model):
+        model.eval()
+        yield
+
+
+def parameters(model: nn.Module) -> int:
+    """The number of parameters, trainable or not; tied ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def size_bytes(model: nn.Module) -> int:
+    """Bytes of all parameters and buffers; tied ones counted once."""
+    tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def macs(model: nn.Module, example_inputs: Any) -> int:
+    """Multiply-accumulate operations of one forward pass, for the batch size of the example inputs.
+
+    Counted are matrix products (attention and recurrent layers included) and convolutions, as executed;
+    element-wise work, normalisation and pooling are not.
+
+    Args:
+        model: Run once without gradients in eval mode; its training mode is left as it was.
+        example_inputs: One tensor, a tuple of positional arguments or a dict of keyword arguments.
+
+    Raises:
+        BadInput: The example inputs have another form.
+        MeasurementFailed: The model raised.
+    """
+    args, kwargs = as_call(example_inputs)
+    counter = FlopCounterMode(display=False)
+    with evaluating(model), torch.no_grad(), _products_visible(model), counter:
+        _run(model, args, kwargs, asked="count the MACs of one forward pass")
+    return counter.get_total_flops() // 2
+
+
+def latency(
+    models: Sequence[nn.Module],
+    example_inputs: Any,
+    rounds: int = 10,
+    min_round_seconds: float = 0.02,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[Latency, ...]:
+    """Time one forward pass of each model, in eval mode without gradients, all of them in the same run.
+
+    In each round every model has its turn, in an order that is reversed from round to round, so that whatever
+    else the machine is doing falls on all of them alike.
+
+    Args:
+        models: At least one; their training modes are left as they were.
+        example_inputs: One tensor, a tuple of positional arguments or a dict of keyword arguments.
+        rounds: Samples for each model.
+        min_round_seconds: A sample repeats the forward pass until about this much time has gone by.
+        threads: Threads for torch to compute with; as many as torch is set to, if None.
+        progress: Called as `progress(done, of)` after each round.
+        cancel: Asked before each round.
+
+    Returns:
+        One `Latency` for each model, in the order of `models`.
+
+    Raises:
+        BadInput: The example inputs have another form, or there are no rounds.
+        MeasurementFailed: A model raised.
+        concurrent.futures.CancelledError: `cancel` returned True.
+    """
+    _check_timing(models, rounds)
+    args, kwargs = as_call(example_inputs)
+    threads = torch.get_num_threads() if threads is None else threads
+    with ExitStack() as stack, torch.no_grad():
+        for model in models:
+            stack.enter_context(evaluating(model))
+            _run(model, args, kwargs, asked="time a forward pass")
+        timers = [_timer(model, args, kwargs, threads) for model in models]
+        sampled = _sample(timers, rounds, min_round_seconds, progress, cancel)
+    return tuple(_summary(samples, threads) for samples in sampled)
+
+
+def accuracy(model: nn.Module, evaluate: Evaluate, name: str = "model") -> float:
+    """The number that the user's `evaluate` gives the model, checked to be a finite number.
+
+    Args:
+        model: Handed over in eval mode; its training mode is left as it was.
+        evaluate: The user's function.
+        name: What the model is called in the message of an error.
+
+    Raises:
+        MeasurementFailed: `evaluate` raised (the cause is chained), or returned no finite number.
+    """
+    try:
+        with evaluating(model):
+            value = evaluate(model)
+    except Exception as error:
+        raise _evaluate_failed(evaluate, name, f"it raised {type(error).__name__}: {error}") from error
+    number = _as_number(value)
+    if number is None:
+        raise _evaluate_failed(evaluate, name, f"it returned {value!r} of type {type(value).__name__}")
+    if not math.isfinite(number):
+        raise _evaluate_failed(evaluate, name, f"it returned {number}")
+    return number
+
+
+def measure(
+    models: Mapping[str, nn.Module],
+    example_inputs: Any,
+    evaluate: Evaluate | None = None,
+    *,
+    rounds: int = 10,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> pd.DataFrame:
+    """Everything this module measures, of any number of models on the same inputs.
+
+    Args:
+        models: By the name that their row gets.
+        example_inputs: One tensor, a tuple of positional arguments or a dict of keyword arguments.
+        evaluate: The user's function; without it `accuracy` is NaN.
+        rounds: Samples of latency for each model.
+        progress: Called as `progress(done, of)` after each round of timing.
+        cancel: Asked before each model is counted or evaluated, and before each round of timing.
+
+    Returns:
+        A row for each model with the columns `parameters`, `macs`, `bytes` (integers), `latency_ms` (median),
+        `latency_iqr_ms` and `accuracy` (floats). `attrs["threads"]` and `attrs["rounds"]` say how latency
+        was taken.
+
+    Raises:
+        BadInput: The example inputs have another form.
+        MeasurementFailed: A model or `evaluate` raised, or `evaluate` returned no finite number.
+        concurrent.futures.CancelledError: `cancel` returned True.
+    """
+    counts = {name: _counts(model, example_inputs, cancel) for name, model in models.items()}
+    times = latency(
+        list(models.values()), example_inputs, rounds=rounds, progress=progress, cancel=cancel
+    )
+    rows = [
+        {
+            **counts[name],
+            "latency_ms": time.median_ms,
+            "latency_iqr_ms": time.iqr_ms,
+            "accuracy": _accuracy_or_nan(model, evaluate, name, cancel),
+        }
+        for (name, model), time in zip(models.items(), times, strict=True)
+    ]
+    table = pd.DataFrame(rows, index=pd.Index(models, name="model"))
+    table.attrs = {"threads": times[0].threads, "rounds": rounds}
+    return table
+
+
+def compare(
+    model: nn.Module,
+    pruned_model: nn.Module,
+    example_inputs: Any,
+    evaluate: Evaluate | None = None,
+    *,
+    rounds: int = 10,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> pd.DataFrame:
+    """What pruning changed: the original and the pruned model, measured side by side.
+
+    Example:
+        >>> compare(model, result.model, torch.randn(1, 3, 224, 224))  # doctest: +SKIP
+
+    Args:
+        model: The original.
+        pruned_model: What became of it.
+        example_inputs: One tensor, a tuple of positional arguments or a dict of keyword arguments; both take it.
+        evaluate: The user's function, higher is better; without it `accuracy` is NaN.
+        rounds: Samples of latency for each model.
+        progress: Called as `progress(done, of)` after each round of timing.
+        cancel: Asked between steps; True ends the comparison.
+
+    Returns:
+        The table of `measure` with the rows "original" and "pruned".
+
+    Raises:
+        BadInput, MeasurementFailed, concurrent.futures.CancelledError: As `measure` does.
+    """
+    models = {"original": model, "pruned": pruned_model}
+    return measure(models, example_inputs, evaluate, rounds=rounds, progress=progress, cancel=cancel)
+
+
+@contextmanager
+def _products_visible(model: nn.Module) -> Iterator[None]:
+    """Make fused layers run as the matrix products they consist of: the counter knows no fused operation."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    with ExitStack() as stack:
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
+        torch.backends.mha.set_fastpath_enabled(False)
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        yield
+
+
+def _run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], asked: str) -> None:
+    try:
+        model(*args, **kwargs)
+    except Exception as error:
+        raise MeasurementFailed(
+            asked=asked,
+            found=f"the model raised {type(error).__name__}: {error}",
+            where=f"{type(model).__name__}.forward, with the example inputs",
+            what_to_do="check that the model takes these inputs in eval mode, on the device they are on",
+        ) from error
+
+
+def _timer(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], threads: int) -> Timer:
+    # Imported late: it loads torch's compiler of C++ extensions, which warns wherever CUDA_HOME is set without a GPU.
+    from torch.utils.benchmark import Timer
+
+    names = {"model": model, "args": args, "kwargs": kwargs}
+    return Timer("model(*args, **kwargs)", globals=names, num_threads=threads)
+
+
+def _sample(
+    timers: Sequence[Timer],
+    rounds: int,
+    min_round_seconds: float,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> list[_Samples]:
+    repeats = [_repeats(timer, min_round_seconds) for timer in timers]
+    samples: list[list[float]] = [[] for _ in timers]
+    for done in range(rounds):
+        _stop_if(cancel)
+        turns = range(len(timers)) if done % 2 == 0 else reversed(range(len(timers)))
+        for turn in turns:
+            samples[turn].append(timers[turn].timeit(repeats[turn]).median)
+        if progress is not None:
+            progress(done + 1, rounds)
+    return [_Samples(times, repeat) for times, repeat in zip(samples, repeats, strict=True)]
+
+
+def _summary(samples: _Samples, threads: int) -> Latency:
+    low, median, high = np.percentile(samples.seconds, [25, 50, 75])
+    runs = len(samples.seconds) * samples.repeat
+    return Latency(1000 * float(median), 1000 * float(high - low), runs, threads)
+
+
+def _repeats(timer: Timer, min_round_seconds: float) -> int:
+    timer.timeit(1)
+    return max(1, math.ceil(min_round_seconds / timer.timeit(1).median))
+
+
+def _stop_if(cancel: Cancel | None) -> None:
+    if cancel is not None and cancel():
+        raise CancelledError("the measurement was cancelled")
+
+
+def _counts(model: nn.Module, example_inputs: Any, cancel: Cancel | None) -> dict[str, int]:
+    _stop_if(cancel)
+    return {
+        "parameters": parameters(model),
+        "macs": macs(model, example_inputs),
+        "bytes": size_bytes(model),
+    }
+
+
+def _accuracy_or_nan(
+    model: nn.Module, evaluate: Evaluate | None, name: str, cancel: Cancel | None
+) -> float:
+    if evaluate is None:
+        return math.nan
+    _stop_if(cancel)
+    return accuracy(model, evaluate, name)
+
+
+def _as_number(value: Any) -> float | None:
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, (Tensor, np.ndarray)) and value.shape == ():
+        return float(value)
+    return None
+
+
+def _evaluate_failed(evaluate: Evaluate, name: str, found: str) -> MeasurementFailed:
+    called = getattr(evaluate, "__qualname__", type(evaluate).__qualname__)
+    module = getattr(evaluate, "__module__", "unknown module")
+    return MeasurementFailed(
+        asked=f"the accuracy of the {name} model by evaluate(model)",
+        found=f"evaluate gave no number: {found}",
+        where=f"evaluate = {module}.{called}",
+        what_to_do="let evaluate(model) return one finite number, higher is better; try it on the model alone",
+    )
+
+
+def _check_timing(models: Sequence[nn.Module], rounds: int) -> None:
+    if models and rounds >= 1:
+        return
+    raise BadInput(
+        asked="measure latency",
+        found=f"{len(models)} models and {rounds} rounds",
+        where="arguments models and rounds",
+        what_to_do="give at least one model and one round",
+    )

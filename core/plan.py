@@ -1,0 +1,224 @@
+"""Which units go: a frozen value between deciding and doing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from prunescope.core.cost import Cost, ledger
+from prunescope.core.errors import BadPlan
+from prunescope.core.graph import DependencyGraph, Group
+from prunescope.core.importance import Scores
+from prunescope.core.inputs import describe_inputs
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """The units of one group that go."""
+
+    group: str  # its name
+    units: tuple[int, ...]  # sorted
+    size: int  # K, the number of units the group had
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Units to remove from one model. Equal plans remove the same units of the same model."""
+
+    removals: tuple[Removal, ...]
+    fingerprint: str  # of the graph that it was made for
+    inputs: str  # the example inputs' structure, shapes and types, as JSON
+    graph: DependencyGraph | None = field(default=None, repr=False, compare=False)
+
+    def to_json(self) -> str:
+        """The plan as text; `from_json` gives an equal plan."""
+        removals = [{"group": r.group, "units": list(r.units), "size": r.size} for r in self.removals]
+        record = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "inputs": json.loads(self.inputs),
+            "removals": removals,
+        }
+        return json.dumps(record, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read what `to_json` wrote.
+
+        Raises:
+            BadPlan: the text is no plan of this format.
+        """
+        try:
+            record = json.loads(text)
+            if record["format"] != FORMAT:
+                raise ValueError(f"format {record['format']!r}, this version reads {FORMAT}")
+            removals = tuple(
+                Removal(str(r["group"]), tuple(sorted(int(u) for u in r["units"])), int(r["size"]))
+                for r in record["removals"]
+            )
+            inputs = json.dumps(record["inputs"], sort_keys=True)
+            return cls(removals, str(record["fingerprint"]), inputs)
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadPlan(
+                asked="read a plan from JSON",
+                found=f"{type(error).__name__}: {error}",
+                where=f"text that begins {text[:60]!r}",
+                what_to_do="give the text that Plan.to_json wrote, unchanged",
+            ) from error
+
+
+def fingerprint(graph: DependencyGraph) -> str:
+    """Equal for graphs with the same parameters, shapes and groups, whatever the weights."""
+    lines = [f"{name} {tuple(tensor.shape)}" for name, tensor in graph.model.state_dict().items()
+             if isinstance(tensor, torch.Tensor)]
+    for group in graph.groups:
+        members = " ".join(f"{m.parameter}:{m.dim}:{m.size}" for m in group.members)
+        lines.append(f"{group.name} {group.size} {members}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def plan(
+    graph: DependencyGraph,
+    scores: Scores,
+    ratio: float,
+    *,
+    groups: Sequence[str] | None = None,
+    protect: Iterable[str] = (),
+) -> Plan:
+    """The least important units of each group, a share of `ratio`, rounded down, never all.
+
+    Args:
+        graph: A traced model.
+        scores: What `score` gave for this graph.
+        ratio: Share of each group's units that goes, 0 <= ratio < 1.
+        groups: Names of the groups to cut; all that can be cut if None.
+        protect: Names of groups or layers that keep all their units.
+
+    Raises:
+        BadPlan: the ratio is out of range, or a group or layer is unknown, locked or not scored.
+    """
+    ratio = checked_ratio(ratio)
+    kept = _protected(graph, protect)
+    chosen = [group for group in cut_groups(graph, groups) if group.name not in kept]
+    missing = [group.name for group in chosen if group.name not in scores or len(scores[group.name]) != group.size]
+    if missing:
+        raise BadPlan(
+            asked=f"cut {ratio:.0%} of {len(chosen)} groups",
+            found=f"no scores for {', '.join(missing[:5])}",
+            where="argument scores",
+            what_to_do="score the same graph: plan(graph, score(graph), ratio=...)",
+        )
+    return plan_units(graph, {group.name: _least(scores[group.name], int(group.size * ratio)) for group in chosen})
+
+
+def plan_units(graph: DependencyGraph, units: Mapping[str, Iterable[int]]) -> Plan:
+    """A plan of exactly these units.
+
+    Args:
+        graph: A traced model.
+        units: Group name -> positions of the units that go.
+
+    Raises:
+        BadPlan: a group is unknown or locked, a unit is out of range, a group would lose all its units, or two groups
+            of one family that cut different axes of the same dimension are both named.
+    """
+    removals = tuple(
+        _removal(group_to_cut(graph, name), [int(unit) for unit in chosen]) for name, chosen in units.items()
+    )
+    removals = tuple(removal for removal in removals if removal.units)
+    _check_axes(graph, removals)
+    return Plan(removals, fingerprint(graph), describe_inputs(graph.example_inputs), graph)
+
+
+def cut_groups(graph: DependencyGraph, names: Sequence[str] | None = None) -> tuple[Group, ...]:
+    """The groups named, or all; where a family can be cut in two ways, the first (whole rows: heads)."""
+    if names is not None:
+        return tuple(group_to_cut(graph, name) for name in names)
+    first: dict[int, int] = {}
+    for group in graph.groups:
+        first.setdefault(group.family, group.option)
+    return tuple(group for group in graph.groups if first[group.family] == group.option)
+
+
+def predicted(graph: DependencyGraph, plan: Plan) -> Cost:
+    """Parameters and MACs that are left after the plan, exact, without cutting."""
+    return ledger(graph).cost({graph.group(r.group).index: r.units for r in plan.removals})
+
+
+def checked_ratio(ratio: float) -> float:
+    """The ratio, or BadPlan where it is no number from 0 up to, but not including, 1."""
+    if isinstance(ratio, int | float) and not isinstance(ratio, bool) and 0 <= ratio < 1:
+        return float(ratio)
+    raise BadPlan(
+        asked=f"cut a share of {ratio!r} of the units",
+        found="a ratio is a number from 0 up to, but not including, 1: some units have to stay",
+        where="argument ratio",
+        what_to_do="give for example ratio=0.5 to cut half of every group's units",
+    )
+
+
+def group_to_cut(graph: DependencyGraph, name: str) -> Group:
+    """The group, or BadPlan where it is unknown or locked."""
+    known = {group.name: group for group in (*graph.groups, *graph.locked_groups)}
+    group = known.get(name)
+    if group is not None and group.lock is None:
+        return group
+    raise BadPlan(
+        asked=f"cut units of group {name!r}",
+        found=f"it is locked: {group.lock}" if group else f"the graph has no group of that name among {len(known)}",
+        where=type(graph.model).__name__,
+        what_to_do="choose among the names in graph.groups",
+    )
+
+
+def _protected(graph: DependencyGraph, names: Iterable[str]) -> set[str]:
+    kept: set[str] = set()
+    known = {group.name for group in (*graph.groups, *graph.locked_groups)}
+    for name in names:
+        if name in known:
+            kept.add(name)
+            continue
+        layer = graph.layer(name)
+        kept.update(g.name for side in ("in", "out") for g in graph.groups_of(layer.name, side))  # type: ignore[arg-type]
+    return kept
+
+
+def _least(scores: torch.Tensor, count: int) -> list[int]:
+    order: list[int] = torch.argsort(scores, stable=True).tolist()
+    return sorted(order[:count])
+
+
+def _removal(group: Group, units: list[int]) -> Removal:
+    wrong = [unit for unit in units if not 0 <= unit < group.size]
+    chosen = tuple(sorted(set(units)))
+    if not wrong and len(chosen) < group.size:
+        return Removal(group.name, chosen, group.size)
+    found = f"units {wrong[:5]} do not exist" if wrong else "no unit would be left"
+    raise BadPlan(
+        asked=f"remove {len(chosen)} units of group {group.name!r}",
+        found=f"{found}; the group has units 0 to {group.size - 1}",
+        where=f"group {group.name}",
+        what_to_do="name units of the group and leave at least one",
+    )
+
+
+def _check_axes(graph: DependencyGraph, removals: Sequence[Removal]) -> None:
+    options: dict[int, dict[int, str]] = {}
+    for removal in removals:
+        group = graph.group(removal.group)
+        options.setdefault(group.family, {})[group.option] = group.name
+    clash = [names for names in options.values() if len(names) > 1]
+    if clash:
+        raise BadPlan(
+            asked=f"cut {' and '.join(clash[0].values())}",
+            found="they cut the same dimensions in two different ways",
+            where=f"{len(clash)} families of groups",
+            what_to_do="cut one of them, prune, trace the result and cut the other",
+        )

@@ -1,0 +1,41 @@
+"""Run a model and leave it exactly as it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def preserved(model: nn.Module) -> Iterator[None]:
+    """Restore every module's attributes, mode and buffers, and the state of the random generators, on the way out."""
+    modules = list(model.modules())
+    attributes = [dict(module.__dict__) for module in modules]
+    registries = [(dict(module._parameters), dict(module._buffers), dict(module._modules)) for module in modules]
+    values = {buffer: buffer.detach().clone() for buffer in model.buffers()}
+    versions = {buffer: buffer._version for buffer in values}
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            for module, saved, (parameters, buffers, children) in zip(modules, attributes, registries, strict=True):
+                _restore(module.__dict__, saved)
+                _restore(module._parameters, parameters)
+                _restore(module._buffers, buffers)
+                _restore(module._modules, children)
+            for buffer, value in values.items():
+                if buffer._version != versions[buffer]:
+                    with torch.no_grad():
+                        buffer.copy_(value)
+
+
+def _restore(now: dict, before: dict) -> None:  # type: ignore[type-arg]
+    if len(now) == len(before) and all(now.get(key) is value for key, value in before.items()):
+        return
+    now.clear()
+    now.update(before)
+

@@ -1,0 +1,13 @@
+"""How each operation couples the dimensions of its operands: one small function an operation, in one table."""
+
+from prunescope.core.rules import (  # noqa: F401 - importing a family fills the table
+    contraction,
+    elementwise,
+    indexing,
+    movement,
+    normalisation,
+    reduction,
+)
+from prunescope.core.rules.table import RULES, Call, Rule, register, rule_for
+
+__all__ = ["RULES", "Call", "Rule", "register", "rule_for"]

@@ -1,0 +1,117 @@
+"""Products that sum over a dimension: the contracted dimensions are joined, the others pass through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import Tensor
+
+from prunescope.core.labels import ONE_INDEX, POSITIONS, Dim, Dims, Fixed
+from prunescope.core.rules.table import Call, register
+
+
+@register("aten.convolution", "aten.convolution_overrideable")
+def convolution(call: Call) -> Sequence[Dims]:
+    """Weight is (out, in / groups, *kernel), transposed (in, out / groups, *kernel)."""
+    inputs, weight, groups = call["input"], call["weight"], call["groups"]
+    x, w = call.labels(inputs), call.labels(weight)
+    for dim in (*w[2:], *x[2:]):
+        call.space.lock(dim, POSITIONS.reason)
+    transposed = bool(call["transposed"])
+    call.role(weight, 0, "in" if transposed else "out")
+    call.role(weight, 1, "out" if transposed else "in")
+    if groups == 1:
+        contracted, out = (w[0], w[1]) if transposed else (w[1], w[0])
+        call.space.join(x[1], contracted)
+    else:
+        out = _grouped(call, x[1], inputs.shape[1], transposed)
+    if call["bias"] is not None:
+        call.space.join(out, call.labels(call["bias"])[0])
+    output = call.outputs[0]
+    positions = prod((inputs if transposed else output).shape[2:]) * prod(weight.shape[2:])
+    call.space.multiply_accumulates(
+        positions, [(x[0], inputs.shape[0]), (w[0], weight.shape[0]), (w[1], weight.shape[1])]
+    )
+    return [(x[0], out, *(POSITIONS for _ in output.shape[2:]))]
+
+
+def _grouped(call: Call, channels: Dim, size: int, transposed: bool) -> Dim:
+    """Channels in and out are grids of convolution groups x channels in a group; groups come and go together."""
+    space, weight, groups = call.space, call["weight"], call["groups"]
+    w0, w1 = call.labels(weight)[:2]
+    rows, columns = _grid(call, channels, size)
+    weight_rows, weight_columns = _grid(call, w0, weight.shape[0])
+    space.join(rows, weight_rows)
+    space.count_attribute(call.module, "groups", weight_rows)
+    if not transposed:
+        space.join(columns, w1)
+        return w0
+    space.join(columns, weight_columns)
+    return space.merge((weight_rows, w1), (groups, weight.shape[1]))
+
+
+def _grid(call: Call, dim: Dim, size: int) -> tuple[Dim, Dim]:
+    """Rows (convolution groups) and columns (channels in a group) of a channel dimension."""
+    groups = call["groups"]
+    if isinstance(dim, Fixed):
+        return dim, dim if size > groups else ONE_INDEX
+    if dim.size == groups:
+        return dim, ONE_INDEX
+    grid = call.space.grid(dim, groups, "channel groups", "channels in every group")
+    return grid.rows, grid.columns
+
+
+@register("aten.addmm", "aten.addbmm", "aten.baddbmm")
+def added_product(call: Call) -> Sequence[Dims]:
+    added, left, right = call.tensors
+    product = _product(call, left, right)
+    rank = len(product)
+    for d in range(-min(rank, added.dim()), 0):
+        if added.shape[d] != 1:
+            call.space.join(product[d], call.labels(added)[d])
+    return [product]
+
+
+@register("aten.mm", "aten.bmm", "aten.matmul")
+def product(call: Call) -> Sequence[Dims]:
+    return [_product(call, *call.tensors)]
+
+
+def _product(call: Call, left: Tensor, right: Tensor) -> Dims:
+    """(..., n, c) x (..., c, m) -> (..., n, m)."""
+    a, b = call.labels(left), call.labels(right)
+    call.space.join(a[-1], b[-2])
+    batch = broadcast_batch(call, left, right)
+    for tensor, contracted, free in ((left, -1, -2), (right, -2, -1)):
+        call.role(tensor, contracted, "in")
+        call.role(tensor, free, "out")
+    contracted_dim = b[-2] if isinstance(a[-1], Fixed) else a[-1]
+    sizes = [*zip(batch, call.outputs[0].shape[:-2], strict=True)]
+    sizes += [(a[-2], left.shape[-2]), (contracted_dim, left.shape[-1]), (b[-1], right.shape[-1])]
+    call.space.multiply_accumulates(1, sizes)
+    return (*batch, a[-2], b[-1])
+
+
+def broadcast_batch(call: Call, left: Tensor, right: Tensor) -> Dims:
+    """The labels of the dimensions before the last two."""
+    if left.dim() == 2 and right.dim() == 2:
+        return ()
+    a, b = call.labels(left)[:-2], call.labels(right)[:-2]
+    for one, other in zip(a, b, strict=True):
+        call.space.join(one, other)
+    return tuple(other if isinstance(one, Fixed) else one for one, other in zip(a, b, strict=True))
+
+
+@register("aten.dot", "aten.mv", "aten.vdot")
+def vector_product(call: Call) -> Sequence[Dims]:
+    left, right = call.tensors
+    a, b = call.labels(left), call.labels(right)
+    call.space.join(a[-1], b[-1])
+    return [a[:-1]]
+
+
+@register("aten.outer", "aten.ger")
+def outer(call: Call) -> Sequence[Dims]:
+    left, right = call.tensors
+    return [(call.labels(left)[0], call.labels(right)[0])]

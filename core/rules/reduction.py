@@ -1,0 +1,99 @@
+"""Operations that run over some dimensions and leave the others alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from prunescope.core.labels import ONE_INDEX, POSITIONS, Dim, Dims
+from prunescope.core.rules.table import Call, operation_name, register
+
+
+@register(
+    "aten.mean",
+    "aten.sum",
+    "aten.amax",
+    "aten.amin",
+    "aten.max",
+    "aten.min",
+    "aten.var",
+    "aten.std",
+    "aten.var_mean",
+    "aten.norm",
+    "aten.linalg_vector_norm",
+    "aten.logsumexp",
+    "aten.argmax",
+    "aten.argmin",
+    "aten.all",
+    "aten.any",
+)
+def reduce(call: Call) -> Sequence[Dims]:
+    """The reduced dimensions go. Where one of them has units, they are locked: the result depends on their number."""
+    before = call.tensors[0]
+    dims = call.labels(before)
+    chosen = set(_chosen(call, before.dim()))
+    for d in chosen:
+        call.space.lock(dims[d], f"{operation_name(call.function)} runs over it")
+    keep = bool(call.arguments.get("keepdim"))
+    result: list[Dim] = [
+        ONE_INDEX if d in chosen else dim for d, dim in enumerate(dims) if keep or d not in chosen
+    ]
+    return [tuple(result)] * len(call.outputs)
+
+
+@register("aten._softmax", "aten._log_softmax", "aten.softmax", "aten.log_softmax", "aten.cumsum", "aten.cumprod")
+def along(call: Call) -> Sequence[Dims]:
+    """The shape stays, but every result along the dimension depends on all of it."""
+    dims = call.labels(call.tensors[0])
+    if dims:
+        call.space.lock(dims[call["dim"]], f"{operation_name(call.function)} runs over it")
+    return [dims]
+
+
+@register(
+    "aten.max_pool2d_with_indices",
+    "aten.max_pool3d_with_indices",
+    "aten.avg_pool1d",
+    "aten.avg_pool2d",
+    "aten.avg_pool3d",
+    "aten._adaptive_avg_pool2d",
+    "aten._adaptive_avg_pool3d",
+    "aten.adaptive_max_pool2d",
+    "aten.adaptive_max_pool3d",
+    "aten.upsample_nearest1d",
+    "aten.upsample_nearest2d",
+    "aten.upsample_nearest3d",
+    "aten._upsample_nearest_exact2d",
+    "aten.upsample_linear1d",
+    "aten.upsample_bilinear2d",
+    "aten._upsample_bilinear2d_aa",
+    "aten.upsample_bicubic2d",
+    "aten.upsample_trilinear3d",
+    "aten.reflection_pad1d",
+    "aten.reflection_pad2d",
+    "aten.replication_pad2d",
+)
+def spatial(call: Call) -> Sequence[Dims]:
+    """(..., C, *positions): batch and channels pass, the positions change."""
+    before, after = call.tensors[0], call.outputs[0]
+    positions = sum(1 for old, new in zip(before.shape, after.shape, strict=True) if old != new)
+    positions = max(positions, len(_size_argument(call)))
+    dims = call.labels(before)
+    for dim in dims[before.dim() - positions :]:
+        call.space.lock(dim, POSITIONS.reason)
+    result = (*dims[: before.dim() - positions], *(POSITIONS for _ in range(positions)))
+    return [result] * len(call.outputs)
+
+
+def _size_argument(call: Call) -> Sequence[int]:
+    for name in ("kernel_size", "output_size"):
+        value = call.arguments.get(name)
+        if value is not None:
+            return [value] if isinstance(value, int) else value
+    return ()
+
+
+def _chosen(call: Call, rank: int) -> Iterable[int]:
+    asked = call.arguments.get("dim")
+    if asked is None or asked == []:
+        return range(rank)
+    return [d % max(rank, 1) for d in ([asked] if isinstance(asked, int) else asked)]

@@ -1,0 +1,101 @@
+"""The table of rules and the record that a rule is called with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from prunescope.core.labels import Dims, LabelSpace
+
+
+@dataclass
+class Call:
+    """One operation below autograd, as it ran."""
+
+    space: LabelSpace
+    function: torch._ops.OpOverload
+    positional: tuple[Any, ...]
+    keywords: dict[str, Any]
+    outputs: tuple[Tensor, ...]  # the tensors of its result, in order
+    labels: Callable[[Tensor], Dims]  # the dimension labels of a tensor that it read
+    is_weight: Callable[[Tensor], bool]  # whether a tensor was made of parameters alone
+    module: str  # dotted path of the innermost module that was running
+    role: Callable[[Tensor, int, str], None]  # say that a weight's dimension is the layer's "in" or "out" side
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """Every argument by the name that the operation's schema gives it, defaults included."""
+        schema = self.function._schema.arguments
+        values = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
+        values.update(zip((argument.name for argument in schema), self.positional, strict=False))
+        values.update(self.keywords)
+        return values
+
+    @cached_property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Every tensor among the arguments, in order, those in lists included."""
+        return tuple(tensors_in((*self.positional, *self.keywords.values())))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+
+Rule: TypeAlias = Callable[[Call], Sequence[Dims]]
+
+RULES: dict[str, Rule] = {}
+
+
+def register(*names: str) -> Callable[[Rule], Rule]:
+    """Make a function the rule of the operations named, e.g. `@register("aten.relu", "mylib.my_op")`.
+
+    The rule gets the `Call` and returns the dimension labels of each output tensor. It may join, lock and split labels
+    in `call.space`.
+    """
+
+    def add(rule: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, rule))
+        return rule
+
+    return add
+
+
+def rule_for(function: torch._ops.OpOverload) -> Rule | None:
+    """The rule of an operation: by its name, by the name of its out-of-place form, or as a point-wise operation."""
+    return _rule_named(operation_name(function))
+
+
+@cache
+def _is_pointwise(name: str) -> bool:
+    """Whether torch tags any form of the operation so; the forms that work in place often lack the tag."""
+    namespace, _, packet = name.partition(".")
+    found = getattr(getattr(torch.ops, namespace), packet, None)
+    overloads = found.overloads() if found else ()
+    return any(torch.Tag.pointwise in getattr(found, overload).tags for overload in overloads)
+
+
+def _rule_named(name: str) -> Rule | None:
+    plain = name.removesuffix("_")
+    rule = RULES.get(name) or RULES.get(plain)
+    if rule is None and (_is_pointwise(name) or _is_pointwise(plain)):
+        return RULES["pointwise"]
+    return rule
+
+
+def operation_name(function: torch._ops.OpOverload) -> str:
+    """Namespace and name without the overload, e.g. `aten.add`."""
+    return str(function.overloadpacket)
+
+
+def tensors_in(values: Sequence[Any]) -> list[Tensor]:
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found.extend(tensors_in(value))
+    return found

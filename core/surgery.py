@@ -1,0 +1,231 @@
+"""A plan done: a new model with the planned indices cut out. The given model is left as it is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunescope.core.errors import BadInput, BadPlan
+from prunescope.core.graph import DependencyGraph
+from prunescope.core.inputs import random_inputs
+from prunescope.core.labels import Vector
+from prunescope.core.plan import Plan, fingerprint
+from prunescope.core.trace import trace
+from prunescope.core.verify import Verification, verified
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """An attribute of a module that follows the new sizes."""
+
+    module: str  # dotted path
+    attribute: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.attribute} {self.before} -> {self.after}"
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What `prune` gives."""
+
+    model: nn.Module  # new; shares no tensor that was cut with the original
+    plan: Plan
+    repairs: tuple[Repair, ...]
+    verification: Verification | None  # None where it was not asked for
+    graph: DependencyGraph  # of the original, the one that the plan was done on
+
+
+def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: bool = True) -> Pruned:
+    """A new model without the units of the plan, verified. `model` is never changed.
+
+    Args:
+        model: The model that the plan was made for, or another of the same class and sizes.
+        plan: What `plan` gave, or `Plan.from_json` read.
+        example_inputs: Needed only where the plan was read from JSON and its inputs cannot be made up.
+        verify: False skips the verification; only to time the cut.
+
+    Raises:
+        BadPlan: the plan was made for another model, or removes nothing.
+        VerificationFailed: the pruned model does not run or is not the original without the removed units.
+    """
+    graph = _graph_for(model, plan, example_inputs)
+    if not plan.removals:
+        raise BadPlan(
+            asked="prune a model",
+            found="the plan removes no unit",
+            where=f"a plan for {type(model).__name__}",
+            what_to_do="plan with a higher ratio: a group of K units loses K * ratio of them, rounded down",
+        )
+    removed = removed_indices(graph, plan)
+    pruned = rebuilt(model, {id(tensor): cut(tensor, dims) for tensor, dims in removed.values()})
+    repairs = _repair(pruned, graph, removed_labels(graph, plan))
+    verification = verified(graph, pruned, removed, removed_labels(graph, plan)) if verify else None
+    return Pruned(pruned, plan, repairs, verification, graph)
+
+
+def _graph_for(model: nn.Module, plan: Plan, example_inputs: Any) -> DependencyGraph:
+    """The graph that the plan was made on where it is this model's, else a new trace, checked against the plan."""
+    if not isinstance(plan, Plan):
+        raise BadInput(
+            asked="prune a model by a plan",
+            found=f"plan is of type {type(plan).__name__}",
+            where="argument plan",
+            what_to_do="give what plan(graph, scores, ratio=...) or Plan.from_json(text) returned",
+        )
+    graph = plan.graph
+    if graph is None or graph.model is not model:
+        graph = trace(model, random_inputs(plan.inputs) if example_inputs is None else example_inputs)
+    found = fingerprint(graph)
+    if found == plan.fingerprint:
+        return graph
+    missing = [r.group for r in plan.removals if r.group not in {group.name for group in graph.groups}]
+    raise BadPlan(
+        asked=f"prune {type(model).__name__} by a plan for {len(plan.removals)} groups",
+        found=f"the plan was made for another model: fingerprint {plan.fingerprint}, this model's is {found}"
+        + (f"; groups it does not have: {', '.join(missing[:5])}" if missing else ""),
+        where=type(model).__name__,
+        what_to_do="trace this model and plan again, or give the model that the plan was made for",
+    )
+
+
+def removed_indices(graph: DependencyGraph, plan: Plan) -> dict[str, tuple[Tensor, dict[int, Vector]]]:
+    """Parameter name -> the tensor and, by dimension, the sorted indices that go."""
+    parts: dict[str, dict[int, list[Vector]]] = {}
+    for removal in plan.removals:
+        for member in graph.group(removal.group).members:
+            indices = member.of_units(list(removal.units))
+            parts.setdefault(member.parameter, {}).setdefault(member.dim, []).append(indices)
+    return {
+        name: (
+            graph.record.parameters[name].tensor,
+            {dim: np.unique(np.concatenate(found)) for dim, found in dims.items()},
+        )
+        for name, dims in parts.items()
+    }
+
+
+def removed_labels(graph: DependencyGraph, plan: Plan) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """(labels,) True where a label goes."""
+    gone = np.zeros(graph.record.space.count, dtype=bool)
+    for removal in plan.removals:
+        group = graph.group(removal.group)
+        coupling = graph.record.couplings[group.option]
+        component = np.zeros(coupling.lock.size, dtype=bool)
+        component[group.components[list(removal.units)]] = True
+        gone |= component[coupling.component]
+    return gone
+
+
+@torch.no_grad()
+def cut(tensor: Tensor, dims: Mapping[int, Vector]) -> Tensor:
+    """The tensor without these indices, of the same kind (parameter or buffer, frozen or not)."""
+    left = tensor.detach()
+    for dim, indices in dims.items():
+        keep = np.setdiff1d(np.arange(tensor.shape[dim]), indices, assume_unique=True)
+        left = left.index_select(dim, torch.from_numpy(keep).to(left.device))
+    return as_kind(tensor, left)
+
+
+def as_kind(tensor: Tensor, value: Tensor) -> Tensor:
+    """`value` as a parameter where `tensor` is one."""
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(value, requires_grad=tensor.requires_grad)
+    return value
+
+
+def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
+    """A copy of the model with some tensors, by id, replaced everywhere they occur; tied tensors stay tied."""
+    memo: dict[int, Any] = dict(tensors)
+    return cast(nn.Module, copy.deepcopy(model, memo))
+
+
+def _repair(model: nn.Module, graph: DependencyGraph, gone: np.ndarray[Any, np.dtype[np.bool_]]) -> tuple[Repair, ...]:
+    modules = dict(model.named_modules())
+    repairs: dict[tuple[str, str], Repair] = {}
+    for counted in graph.record.space.counted:
+        labels = counted.labels
+        left = int(labels.size - gone[labels[labels >= 0]].sum())
+        module = modules.get(counted.module)
+        if left != labels.size and module is not None and hasattr(module, counted.attribute):
+            value = _with_position(getattr(module, counted.attribute), counted.position, left)
+            _set(repairs, counted.module, module, counted.attribute, value)
+    for path, module in modules.items():
+        for attribute, value in _sizes_of(module).items():
+            _set(repairs, path, module, attribute, value)
+    return tuple(repairs.values())
+
+
+def _with_position(value: Any, position: int | None, left: int) -> Any:
+    if position is None:
+        return left
+    return (*value[:position], left, *value[position + 1 :])
+
+
+def _set(repairs: dict[tuple[str, str], Repair], path: str, module: nn.Module, attribute: str, value: Any) -> None:
+    before = getattr(module, attribute)
+    if before == value:
+        return
+    setattr(module, attribute, value)
+    first = repairs.get((path, attribute))
+    repairs[path, attribute] = Repair(path, attribute, first.before if first else before, value)
+
+
+def _sizes_of(module: nn.Module) -> dict[str, Any]:
+    """The size attributes of torch's own layers, as their tensors say now."""
+    for kind, sizes in _KNOWN_LAYERS:
+        if isinstance(module, kind):
+            return sizes(module)
+    return {}
+
+
+def _linear(module: Any) -> dict[str, Any]:
+    return {"in_features": module.weight.shape[1], "out_features": module.weight.shape[0]}
+
+
+def _convolution(module: Any) -> dict[str, Any]:
+    first, second = module.weight.shape[:2]
+    if module.transposed:
+        return {"in_channels": first, "out_channels": second * module.groups}
+    return {"in_channels": second * module.groups, "out_channels": first}
+
+
+def _norm(module: Any) -> dict[str, Any]:
+    tensor = module.weight if module.weight is not None else module.running_mean
+    return {} if tensor is None else {"num_features": tensor.shape[0]}
+
+
+def _group_norm(module: Any) -> dict[str, Any]:
+    return {} if module.weight is None else {"num_channels": module.weight.shape[0]}
+
+
+def _layer_norm(module: Any) -> dict[str, Any]:
+    return {} if module.weight is None else {"normalized_shape": tuple(module.weight.shape)}
+
+
+def _embedding(module: Any) -> dict[str, Any]:
+    return {"num_embeddings": module.weight.shape[0], "embedding_dim": module.weight.shape[1]}
+
+
+def _prelu(module: Any) -> dict[str, Any]:
+    return {"num_parameters": module.weight.shape[0]}
+
+
+_KNOWN_LAYERS: Sequence[tuple[type[nn.Module], Callable[[Any], dict[str, Any]]]] = (
+    (nn.Linear, _linear),
+    (nn.modules.conv._ConvNd, _convolution),
+    (nn.modules.batchnorm._NormBase, _norm),
+    (nn.GroupNorm, _group_norm),
+    (nn.LayerNorm, _layer_norm),
+    (nn.RMSNorm, _layer_norm),
+    (nn.Embedding, _embedding),
+    (nn.PReLU, _prelu),
+)

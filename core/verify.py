@@ -1,0 +1,285 @@
+"""Nothing broken leaves the core: the pruned model runs, and equals the original without the removed units."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from prunescope.core.errors import VerificationFailed
+from prunescope.core.graph import DependencyGraph
+from prunescope.core.inputs import as_call
+from prunescope.core.labels import Vector
+from prunescope.core.preserve import preserved
+from prunescope.core.rules.table import operation_name
+from prunescope.core.trace import plain_output, without_fused_paths
+
+TOLERANCE = 1e-5  # largest difference, relative to the largest output
+
+_Call = tuple[tuple[Any, ...], dict[str, Any]]
+_Removed = Mapping[str, tuple[Tensor, dict[int, Vector]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was checked before a pruned model was handed out."""
+
+    output_shapes: tuple[tuple[int, ...], ...]  # of the pruned model on the example inputs; the original's too
+    second_batch: int | None  # another batch size that was run as well; None where the original takes only its own
+    difference: float | None  # max |pruned - reference| / max |reference|; None where it could not be compared
+    precision: str  # in which the difference was measured
+    statistics: tuple[str, ...]  # layers whose mean or variance runs over what was cut; compared over what is left
+    not_compared: str  # why there is no difference, "" where there is one
+    training_mode: bool  # whether it was run in training mode too, where the original has layers used only there
+
+    def __str__(self) -> str:
+        if self.difference is None:
+            return f"runs with the original's output shapes; not compared: {self.not_compared}"
+        return f"runs; differs from the original without the removed units by {self.difference:.1e} ({self.precision})"
+
+
+@torch.no_grad()
+def verified(
+    graph: DependencyGraph, pruned: nn.Module, removed: _Removed, gone: NDArray[np.bool_]
+) -> Verification:
+    """Run the pruned model and compare it with the original whose removed units are zero.
+
+    Normalisations over removed units are compared with statistics over those that are left.
+
+    Args:
+        graph: Of the original.
+        pruned: The model to verify; left as found.
+        removed: Parameter name -> tensor and indices that went, by dimension.
+        gone: (labels,) True where a label went.
+
+    Raises:
+        VerificationFailed: it does not run, has other output shapes, or differs by more than `TOLERANCE`.
+    """
+    call = _varied(as_call(graph.example_inputs))
+    reference = zeroed(graph.model, removed)
+    with preserved(graph.model), preserved(pruned):
+        reference.eval()
+        pruned.eval()
+        output = _run_pruned(pruned, call, graph)
+        shapes = _shapes(output)
+        if shapes != graph.record.output_shapes:
+            raise _failed(graph, f"its output shapes are {shapes}, the original's {graph.record.output_shapes}")
+        training = _runs_in_training(graph, pruned, call)
+        batch = _second_batch(call)
+        larger = _larger(call, batch) if batch else None
+        if larger is not None and not _runs(reference, larger):
+            batch, larger = None, None
+        difference, precision, reason = _compare(graph, reference, pruned, larger or call, gone)
+    if difference is not None and not difference <= TOLERANCE:
+        raise _failed(graph, f"its output differs by {difference:.1e} of the largest output, in {precision}")
+    return Verification(shapes, batch, difference, precision, _statistics(graph, gone), reason, training)
+
+
+def zeroed(model: nn.Module, removed: _Removed) -> nn.Module:
+    """A copy of the model with the removed slices set to zero; the tensors that lose nothing are shared."""
+    memo: dict[int, Any] = {id(p): p for p in [*model.parameters(), *model.buffers()]}
+    for tensor, dims in removed.values():
+        value = tensor.detach().clone()
+        for dim, indices in dims.items():
+            value.index_fill_(dim, torch.from_numpy(indices).to(value.device), 0)
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(value, requires_grad=tensor.requires_grad) if is_parameter else value
+    return cast(nn.Module, copy.deepcopy(model, memo))
+
+
+def _compare(
+    graph: DependencyGraph, reference: nn.Module, pruned: nn.Module, call: _Call, gone: NDArray[np.bool_]
+) -> tuple[float | None, str, str]:
+    """(difference, precision, why not): in the model's own precision, and in float64 where that is not enough."""
+    try:
+        expected = _reference_output(graph, reference, call, gone)
+    except _AnotherRun as error:
+        return None, "", str(error)
+    difference = _difference(expected, _tensors(_run_pruned(pruned, call, graph)))
+    if difference <= TOLERANCE:
+        return difference, str(expected[0].dtype).removeprefix("torch."), ""
+    exact_call = tree_map(_doubled, call)
+    try:
+        expected = _reference_output(graph, copy.deepcopy(reference).double(), exact_call, gone)
+        output = _run_pruned(copy.deepcopy(pruned).double(), exact_call, graph)
+    except (RuntimeError, VerificationFailed):
+        # a model that fixes its own precision cannot be run in another; the first difference stands
+        return difference, str(expected[0].dtype).removeprefix("torch."), ""
+    return _difference(expected, _tensors(output)), "float64", ""
+
+
+def _doubled(leaf: Any) -> Any:
+    return leaf.double() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+
+class _AnotherRun(Exception):
+    """The reference did not run the operations that the trace saw."""
+
+
+class _Reference(TorchDispatchMode):
+    """Takes the statistics of normalisations over the channels that are left, as the pruned model does."""
+
+    def __init__(self, graph: DependencyGraph, gone: NDArray[np.bool_]) -> None:
+        super().__init__()
+        first_run = graph.record.operations[: graph.record.reference_operations]
+        labels = {statistic.operation: statistic.labels for statistic in graph.record.space.statistics}
+        # only normalisations are counted: how values lie in memory decides which copies are made between them
+        seen = [labels.get(operation.index) for operation in first_run if operation.name in _NORMALISED]
+        self.kept = [None if found is None else _kept(found, gone) for found in seen]
+        self.index = -1
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = operation_name(function)
+        if name not in _NORMALISED:
+            return function(*args, **(kwargs or {}))
+        self.index += 1
+        if self.index >= len(self.kept):
+            raise _AnotherRun(f"the model ran {name} more often than the trace saw")
+        kept = self.kept[self.index]
+        return function(*args, **(kwargs or {})) if kept is None else _NORMALISED[name](kept, *args)
+
+
+def _kept(labels: Vector, gone: NDArray[np.bool_]) -> Tensor | None:
+    """(channels,) which are left; None where all are."""
+    left = (labels < 0) | ~gone[labels]
+    return None if left.all() else torch.from_numpy(left)
+
+
+def _layer_norm(
+    kept: Tensor, x: Tensor, shape: list[int], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    if len(shape) > 1:
+        raise _AnotherRun("statistics over several dimensions that were cut have no reference")
+    y = torch.zeros_like(x)
+    part = [None if tensor is None else tensor[kept] for tensor in (weight, bias)]
+    y[..., kept] = functional.layer_norm(x[..., kept], [int(kept.sum())], part[0], part[1], eps)
+    return y, x.new_empty(0), x.new_empty(0)
+
+
+def _group_norm(
+    kept: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, n: int, c: int, hw: int, groups: int, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    y = torch.zeros_like(x)
+    part = [None if tensor is None else tensor[kept] for tensor in (weight, bias)]
+    left = int(kept.view(groups, -1).any(dim=1).sum())
+    y[:, kept] = functional.group_norm(x[:, kept], left, part[0], part[1], eps)
+    return y, x.new_empty(0), x.new_empty(0)
+
+
+_NORMALISED = {"aten.native_layer_norm": _layer_norm, "aten.native_group_norm": _group_norm}
+
+
+def _reference_output(
+    graph: DependencyGraph, reference: nn.Module, call: _Call, gone: NDArray[np.bool_]
+) -> list[Tensor]:
+    with without_fused_paths(reference), _Reference(graph, gone):
+        return _tensors(reference(*call[0], **call[1]))
+
+
+def _run_pruned(pruned: nn.Module, call: _Call, graph: DependencyGraph) -> Any:
+    try:
+        return pruned(*call[0], **call[1])
+    except Exception as error:
+        raise _failed(graph, f"it does not run: {type(error).__name__}: {error}") from error
+
+
+def _runs(model: nn.Module, call: _Call) -> bool:
+    try:
+        model(*call[0], **call[1])
+    except Exception:  # noqa: BLE001 - the question is only whether the original takes this batch size
+        return False
+    return True
+
+
+def _runs_in_training(graph: DependencyGraph, pruned: nn.Module, call: _Call) -> bool:
+    """Layers that only training reaches were cut with the others, so they have to run too."""
+    if len(graph.record.operations) == graph.record.reference_operations:
+        return False
+    for model in (graph.model, pruned):
+        for module in model.modules():
+            module.training = not isinstance(module, nn.modules.batchnorm._NormBase)
+    runs = _runs(graph.model, call)
+    if runs:
+        _run_pruned(pruned, call, graph)
+    pruned.eval()
+    return runs
+
+
+def _varied(call: _Call) -> _Call:
+    """Inputs that are all alike (zeros, ones) would hide a difference: such floats are drawn anew."""
+
+    def vary(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor) or not leaf.is_floating_point() or leaf.numel() < 2:
+            return leaf
+        generator = torch.Generator().manual_seed(0)
+        alike = bool((leaf == leaf.flatten()[0]).all())
+        return torch.randn(leaf.shape, generator=generator).to(leaf) if alike else leaf
+
+    return cast(_Call, tree_map(vary, call))
+
+
+def _second_batch(call: _Call) -> int | None:
+    """A batch size one larger where all tensors share their first size."""
+    sizes = {leaf.shape[0] if leaf.dim() else None for leaf in tree_leaves(call) if isinstance(leaf, Tensor)}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return None if size is None else size + 1
+
+
+def _larger(call: _Call, batch: int) -> _Call:
+    return cast(
+        _Call, tree_map(lambda leaf: torch.cat([leaf, leaf[:1]]) if isinstance(leaf, Tensor) else leaf, call)
+    )
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(plain_output(output)) if isinstance(leaf, Tensor)]
+
+
+def _shapes(output: Any) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(tensor.shape) for tensor in _tensors(output))
+
+
+def _difference(expected: list[Tensor], found: list[Tensor]) -> float:
+    """Largest absolute difference relative to the largest expected value, over all outputs; inf where shapes differ."""
+    if [tensor.shape for tensor in expected] != [tensor.shape for tensor in found]:
+        return float("inf")
+    worst = 0.0
+    for a, b in zip(expected, found, strict=True):
+        if not a.numel():
+            continue
+        scale = float(a.abs().max()) or 1.0
+        difference = float((a.double() - b.double()).abs().max()) / scale
+        # NaN compares as false with everything, and must not pass
+        worst = max(worst, difference if difference == difference else float("inf"))
+    return worst
+
+
+def _statistics(graph: DependencyGraph, gone: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(
+        dict.fromkeys(
+            graph.record.operations[statistic.operation].layer
+            for statistic in graph.record.space.statistics
+            if _kept(statistic.labels, gone) is not None
+        )
+    )
+
+
+def _failed(graph: DependencyGraph, found: str) -> VerificationFailed:
+    name = type(graph.model).__name__
+    return VerificationFailed(
+        asked=f"a pruned {name} that equals the original without the removed units",
+        found=f"the pruned model was thrown away: {found}",
+        where=name,
+        what_to_do="protect groups to find the one at fault, and report the model; the original is unchanged",
+    )
