@@ -25,14 +25,11 @@ class PrunescopeError(Exception):
         self.what_to_do = what_to_do
 
     def __str__(self) -> str:
-        return (
-            f"{_sentence(self.found)}\n"
-            f"  Asked: {self.asked}\n"
-            f"  Where: {self.where}\n"
-            f"  What to do: {self.what_to_do}"
-        )
+        return f"{_sentence(self.found)}\n  Asked: {self.asked}\n  Where: {self.where}\n  What to do: {self.what_to_do}"
 
-    def __reduce__(self) -> tuple[Callable[..., PrunescopeError], tuple[type[PrunescopeError], dict[str, str]]]:
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[..., PrunescopeError], tuple[type[PrunescopeError], dict[str, str]]]:
         # BaseException rebuilds from positional arguments, which these classes do not take; errors
         # cross process boundaries when the executor of the jobs is a process pool.
         return _rebuild, (type(self), {part: getattr(self, part) for part in _PARTS})

@@ -209,8 +209,11 @@ class DependencyGraph:
             "units": out.size if out else 0,
             "prunable": out is not None and out.lock is None,
             "why_not": str(out.lock.reason) if out is not None and out.lock else "",
-            "parameters": sum(self.record.parameters[name].tensor.numel() for name in layer.parameters
-                              if not self.record.parameters[name].is_buffer),
+            "parameters": sum(
+                self.record.parameters[name].tensor.numel()
+                for name in layer.parameters
+                if not self.record.parameters[name].is_buffer
+            ),
             "macs": layer.macs,
             "source": layer.source,
         }

@@ -87,8 +87,11 @@ def _tie(ties: LabelSpace, grid: Grid, by_rows: bool) -> None:
 
 def _both_ways(grid: Grid) -> list[Edges]:
     rows, columns = np.repeat(grid.rows, grid.columns.size), np.tile(grid.columns, grid.rows.size)
-    return [Edges(side[keep], grid.elements[keep], grid.operation)
-            for side in (rows, columns) for keep in [(side >= 0) & (grid.elements >= 0)]]
+    return [
+        Edges(side[keep], grid.elements[keep], grid.operation)
+        for side in (rows, columns)
+        for keep in [(side >= 0) & (grid.elements >= 0)]
+    ]
 
 
 def _components(count: int, edges: Sequence[Edges]) -> Vector:
@@ -110,7 +113,8 @@ class _Holdings:
 
 
 def _holdings(record: Record) -> _Holdings:
-    labels, dimension, index, dimensions = [], [], [], []
+    labels, dimension, index = [], [], []
+    dimensions: list[tuple[str, int, int]] = []
     for parameter in record.parameters.values():
         for d, dim in enumerate(parameter.dims):
             if isinstance(dim, Fixed):
@@ -272,8 +276,17 @@ def _numbered(groups: list[Group], start: int, names: dict[str, int]) -> tuple[G
         names[name] = names.get(name, 0) + 1
         unique = name if names[name] == 1 else f"{name} [{names[name]}]"
         result.append(
-            Group(start + n, unique, group.kind, group.size, group.members, group.family, group.lock, group.components,
-                  group.option)
+            Group(
+                start + n,
+                unique,
+                group.kind,
+                group.size,
+                group.members,
+                group.family,
+                group.lock,
+                group.components,
+                group.option,
+            )
         )
     return tuple(result)
 
@@ -293,6 +306,14 @@ def locks_of(record: Record) -> tuple[Lock, ...]:
                 if found.reason != POSITIONS.reason:
                     units = int((everywhere & (locks[0] == n)).sum())
                     result.append(
-                        Lock(parameter.name, d, units, dim.size, found.reason, operation.layer, operation.source)
+                        Lock(
+                            parameter.name,
+                            d,
+                            units,
+                            dim.size,
+                            found.reason,
+                            operation.layer,
+                            operation.source,
+                        )
                     )
     return tuple(result)

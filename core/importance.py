@@ -38,7 +38,9 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
                 "Group magnitude (L2)",
                 "Sum of squared weights over everything that goes with the unit.",
                 "Fang et al., DepGraph, CVPR 2023, section 3.3",
-                lambda weights, over: torch.linalg.vector_norm(weights, dim=over).square() if over else weights.square(),
+                lambda weights, over: (
+                    torch.linalg.vector_norm(weights, dim=over).square() if over else weights.square()
+                ),
             ),
             Criterion(
                 "magnitude-l1",

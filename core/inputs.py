@@ -10,6 +10,7 @@ import torch
 
 from prunescope.core.errors import BadInput
 
+
 def as_call(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The positional and keyword arguments of the call `model(*args, **kwargs)`.
 
@@ -62,7 +63,7 @@ def random_inputs(description: str) -> Any:
 
 def _described(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
-        record = {"tensor": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
+        record: dict[str, Any] = {"tensor": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
         if not value.is_floating_point() and not value.is_complex() and value.numel():
             record["high"] = int(value.max()) + 1
         return record

@@ -111,6 +111,7 @@ class LabelSpace:
     _reason_codes: dict[str, int] = field(default_factory=dict)
     _split_grids: dict[tuple[bytes, int], Grid] = field(default_factory=dict)
     _merged: dict[tuple[bytes, bytes], Vector] = field(default_factory=dict)
+    _elements: dict[frozenset[bytes], tuple[list[bytes], Vector]] = field(default_factory=dict)
 
     def new(self, size: int) -> Vector:
         """`size` fresh labels."""
@@ -185,6 +186,9 @@ class LabelSpace:
 
     def merge(self, dims: Sequence[Dim], sizes: Sequence[int]) -> Dim:
         """The labels of the one dimension that `dims` become when they are flattened together."""
+        known = self._known_elements([dim for dim, size in zip(dims, sizes, strict=True) if size > 1])
+        if known is not None:
+            return known
         merged, size = dims[0], sizes[0]
         for dim, length in zip(dims[1:], sizes[1:], strict=True):
             merged = self._merge_two(merged, size, dim, length)
@@ -212,7 +216,19 @@ class LabelSpace:
         if isinstance(dim, Fixed):
             return tuple(dim for _ in sizes)
         rows, columns = self._split_two(dim, sizes[0])
-        return (rows, *self.split(columns, sizes[1:]))
+        parts = (rows, *self.split(columns, sizes[1:]))
+        axes = [part.tobytes() for part in parts if not isinstance(part, Fixed)]
+        if len(axes) == len(parts):
+            self._elements[frozenset(axes)] = (axes, dim.reshape(sizes))
+        return parts
+
+    def _known_elements(self, dims: Sequence[Dim]) -> Vector | None:
+        """The elements that were once split into just these axes, in the order in which they are merged now."""
+        axes = [dim.tobytes() for dim in dims if not isinstance(dim, Fixed)]
+        order, elements = self._elements.get(frozenset(axes), ([], None))
+        if elements is None or len(axes) != len(dims) or len(axes) != len(order):
+            return None
+        return np.ascontiguousarray(elements.transpose([order.index(axis) for axis in axes])).reshape(-1)
 
     def _split_two(self, dim: Vector, row_count: int) -> tuple[Dim, Dim]:
         if row_count == 1:

@@ -212,9 +212,7 @@ def measure(
         concurrent.futures.CancelledError: `cancel` returned True.
     """
     counts = {name: _counts(model, example_inputs, cancel) for name, model in models.items()}
-    times = latency(
-        list(models.values()), example_inputs, rounds=rounds, progress=progress, cancel=cancel
-    )
+    times = latency(list(models.values()), example_inputs, rounds=rounds, progress=progress, cancel=cancel)
     rows = [
         {
             **counts[name],
@@ -247,7 +245,8 @@ def compare(
     Args:
         model: The original.
         pruned_model: What became of it.
-        example_inputs: One tensor, a tuple of positional arguments or a dict of keyword arguments; both take it.
+        example_inputs: As both models take them: one tensor, a tuple of positional arguments or a dict of
+            keyword arguments.
         evaluate: The user's function, higher is better; without it `accuracy` is NaN.
         rounds: Samples of latency for each model.
         progress: Called as `progress(done, of)` after each round of timing.
@@ -272,7 +271,9 @@ def _products_visible(model: nn.Module) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
-            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+            # Not mkldnn.flags(): it also sets what only some builds of torch know, and they warn.
+            enabled, *_ = torch.backends.mkldnn.set_flags(_enabled=False)
+            stack.callback(torch.backends.mkldnn.set_flags, _enabled=enabled)
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         yield
 
@@ -290,7 +291,7 @@ def _run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], asked:
 
 
 def _timer(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], threads: int) -> Timer:
-    # Imported late: it loads torch's compiler of C++ extensions, which warns wherever CUDA_HOME is set without a GPU.
+    # Imported late: it loads the builder of C++ extensions, which warns where CUDA_HOME is set without a GPU.
     from torch.utils.benchmark import Timer
 
     names = {"model": model, "args": args, "kwargs": kwargs}
@@ -341,9 +342,7 @@ def _counts(model: nn.Module, example_inputs: Any, cancel: Cancel | None) -> dic
     }
 
 
-def _accuracy_or_nan(
-    model: nn.Module, evaluate: Evaluate | None, name: str, cancel: Cancel | None
-) -> float:
+def _accuracy_or_nan(model: nn.Module, evaluate: Evaluate | None, name: str, cancel: Cancel | None) -> float:
     if evaluate is None:
         return math.nan
     _stop_if(cancel)
@@ -351,7 +350,9 @@ def _accuracy_or_nan(
 
 
 def _as_number(value: Any) -> float | None:
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, Real):
         return float(value)
     if isinstance(value, (Tensor, np.ndarray)) and value.shape == ():
         return float(value)
@@ -365,7 +366,7 @@ def _evaluate_failed(evaluate: Evaluate, name: str, found: str) -> MeasurementFa
         asked=f"the accuracy of the {name} model by evaluate(model)",
         found=f"evaluate gave no number: {found}",
         where=f"evaluate = {module}.{called}",
-        what_to_do="let evaluate(model) return one finite number, higher is better; try it on the model alone",
+        what_to_do="let evaluate(model) return one finite number, higher is better; try it by itself",
     )
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
@@ -76,8 +75,11 @@ class Plan:
 
 def fingerprint(graph: DependencyGraph) -> str:
     """Equal for graphs with the same parameters, shapes and groups, whatever the weights."""
-    lines = [f"{name} {tuple(tensor.shape)}" for name, tensor in graph.model.state_dict().items()
-             if isinstance(tensor, torch.Tensor)]
+    lines = [
+        f"{name} {tuple(tensor.shape)}"
+        for name, tensor in graph.model.state_dict().items()
+        if isinstance(tensor, torch.Tensor)
+    ]
     for group in graph.groups:
         members = " ".join(f"{m.parameter}:{m.dim}:{m.size}" for m in group.members)
         lines.append(f"{group.name} {group.size} {members}")
@@ -99,7 +101,7 @@ def plan(
         scores: What `score` gave for this graph.
         ratio: Share of each group's units that goes, 0 <= ratio < 1.
         groups: Names of the groups to cut; all that can be cut if None.
-        protect: Names of groups or layers that keep all their units.
+        protect: Names of groups, or of layers, whose output side keeps all its units.
 
     Raises:
         BadPlan: the ratio is out of range, or a group or layer is unknown, locked or not scored.
@@ -154,7 +156,7 @@ def predicted(graph: DependencyGraph, plan: Plan) -> Cost:
 
 def checked_ratio(ratio: float) -> float:
     """The ratio, or BadPlan where it is no number from 0 up to, but not including, 1."""
-    if isinstance(ratio, int | float) and not isinstance(ratio, bool) and 0 <= ratio < 1:
+    if type(ratio) in (int, float) and 0 <= ratio < 1:
         return float(ratio)
     raise BadPlan(
         asked=f"cut a share of {ratio!r} of the units",
@@ -179,14 +181,10 @@ def group_to_cut(graph: DependencyGraph, name: str) -> Group:
 
 
 def _protected(graph: DependencyGraph, names: Iterable[str]) -> set[str]:
-    kept: set[str] = set()
     known = {group.name for group in (*graph.groups, *graph.locked_groups)}
+    kept: set[str] = set()
     for name in names:
-        if name in known:
-            kept.add(name)
-            continue
-        layer = graph.layer(name)
-        kept.update(g.name for side in ("in", "out") for g in graph.groups_of(layer.name, side))  # type: ignore[arg-type]
+        kept |= {name} if name in known else {group.name for group in graph.groups_of(name)}
     return kept
 
 

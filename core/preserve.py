@@ -38,4 +38,3 @@ def _restore(now: dict, before: dict) -> None:  # type: ignore[type-arg]
         return
     now.clear()
     now.update(before)
-

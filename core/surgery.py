@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -145,7 +145,7 @@ def as_kind(tensor: Tensor, value: Tensor) -> Tensor:
 def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
     """A copy of the model with some tensors, by id, replaced everywhere they occur; tied tensors stay tied."""
     memo: dict[int, Any] = dict(tensors)
-    return cast(nn.Module, copy.deepcopy(model, memo))
+    return copy.deepcopy(model, memo)
 
 
 def _repair(model: nn.Module, graph: DependencyGraph, gone: np.ndarray[Any, np.dtype[np.bool_]]) -> tuple[Repair, ...]:

@@ -121,7 +121,7 @@ def _run_first(model: nn.Module, call: tuple[tuple[Any, ...], dict[str, Any]]) -
     run = _Run(model, with_values=False)
     try:
         run.execute(call)
-    except Exception:  # noqa: BLE001 - whatever it was, the run with values decides
+    except Exception:
         run = _Run(model, with_values=True)
         try:
             run.execute(call)
@@ -143,11 +143,13 @@ def _run_unreached(run: _Run, call: tuple[tuple[Any, ...], dict[str, Any]]) -> N
     before = len(run.operations)
     try:
         run.execute(call)
-    except Exception as error:  # noqa: BLE001 - it is reported, and the first run stands
+    except Exception as error:
         run.notes.append(f"the model does not run in training mode on these inputs ({error})")
     left = run.unreached()
     if left:
-        run.notes.append(f"{len(left)} parameters are not reached on these inputs and stay as they are: {', '.join(left[:5])}")
+        run.notes.append(
+            f"{len(left)} parameters are not reached on these inputs and stay as they are: {', '.join(left[:5])}"
+        )
     if len(left) < len(missed) and len(run.operations) > before:
         run.notes.append(f"{len(missed) - len(left)} parameters are reached in training mode only")
 
@@ -168,7 +170,7 @@ class _Run(TorchDispatchMode):
     """Watches one or more forward passes and writes down operations, layers and labels."""
 
     def __init__(self, model: nn.Module, with_values: bool = True) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.with_values = with_values
         self.space = LabelSpace()
@@ -253,7 +255,9 @@ class _Run(TorchDispatchMode):
             self.stack.append((module, parent[1], parent[2]))
             return
         inside = self.stack[-1][2] if self.stack else ""
-        name = inside or ("" if next(module.children(), None) is not None else self._call_name(path or type(module).__name__))
+        name = inside or (
+            "" if next(module.children(), None) is not None else self._call_name(path or type(module).__name__)
+        )
         self.stack.append((module, path, name))
 
     def _leave_module(self, module: nn.Module, inputs: Any, output: Any) -> None:
@@ -278,8 +282,10 @@ class _Run(TorchDispatchMode):
         hollow = hollow or result is not None
         if result is None:
             result = function(*args, **kwargs)
-        outputs = (result,) if isinstance(result, Tensor) else tuple(
-            leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)
+        outputs = (
+            (result,)
+            if isinstance(result, Tensor)
+            else tuple(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
         )
         is_weight = bool(known) and all(value.is_weight for value in known)
         producers = [value.producer for value in known]
@@ -362,7 +368,7 @@ class _Run(TorchDispatchMode):
             self.roles.append((labels, side))
 
     def _value(self, tensor: Tensor) -> Value:
-        value = self.values.get(tensor)
+        value: Value | None = self.values.get(tensor)
         if value is None:
             value = self._new_value(tensor)
             self.values[tensor] = value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -48,9 +49,7 @@ class Verification:
 
 
 @torch.no_grad()
-def verified(
-    graph: DependencyGraph, pruned: nn.Module, removed: _Removed, gone: NDArray[np.bool_]
-) -> Verification:
+def verified(graph: DependencyGraph, pruned: nn.Module, removed: _Removed, gone: NDArray[np.bool_]) -> Verification:
     """Run the pruned model and compare it with the original whose removed units are zero.
 
     Normalisations over removed units are compared with statistics over those that are left.
@@ -93,7 +92,7 @@ def zeroed(model: nn.Module, removed: _Removed) -> nn.Module:
             value.index_fill_(dim, torch.from_numpy(indices).to(value.device), 0)
         is_parameter = isinstance(tensor, nn.Parameter)
         memo[id(tensor)] = nn.Parameter(value, requires_grad=tensor.requires_grad) if is_parameter else value
-    return cast(nn.Module, copy.deepcopy(model, memo))
+    return copy.deepcopy(model, memo)
 
 
 def _compare(
@@ -129,7 +128,7 @@ class _Reference(TorchDispatchMode):
     """Takes the statistics of normalisations over the channels that are left, as the pruned model does."""
 
     def __init__(self, graph: DependencyGraph, gone: NDArray[np.bool_]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         first_run = graph.record.operations[: graph.record.reference_operations]
         labels = {statistic.operation: statistic.labels for statistic in graph.record.space.statistics}
         # only normalisations are counted: how values lie in memory decides which copies are made between them
@@ -168,7 +167,15 @@ def _layer_norm(
 
 
 def _group_norm(
-    kept: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, n: int, c: int, hw: int, groups: int, eps: float
+    kept: Tensor,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    n: int,
+    c: int,
+    hw: int,
+    groups: int,
+    eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     y = torch.zeros_like(x)
     part = [None if tensor is None else tensor[kept] for tensor in (weight, bias)]
@@ -177,7 +184,10 @@ def _group_norm(
     return y, x.new_empty(0), x.new_empty(0)
 
 
-_NORMALISED = {"aten.native_layer_norm": _layer_norm, "aten.native_group_norm": _group_norm}
+_NORMALISED: dict[str, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {
+    "aten.native_layer_norm": _layer_norm,
+    "aten.native_group_norm": _group_norm,
+}
 
 
 def _reference_output(
@@ -197,7 +207,7 @@ def _run_pruned(pruned: nn.Module, call: _Call, graph: DependencyGraph) -> Any:
 def _runs(model: nn.Module, call: _Call) -> bool:
     try:
         model(*call[0], **call[1])
-    except Exception:  # noqa: BLE001 - the question is only whether the original takes this batch size
+    except Exception:
         return False
     return True
 
@@ -237,9 +247,7 @@ def _second_batch(call: _Call) -> int | None:
 
 
 def _larger(call: _Call, batch: int) -> _Call:
-    return cast(
-        _Call, tree_map(lambda leaf: torch.cat([leaf, leaf[:1]]) if isinstance(leaf, Tensor) else leaf, call)
-    )
+    return cast(_Call, tree_map(lambda leaf: torch.cat([leaf, leaf[:1]]) if isinstance(leaf, Tensor) else leaf, call))
 
 
 def _tensors(output: Any) -> list[Tensor]:
@@ -260,8 +268,7 @@ def _difference(expected: list[Tensor], found: list[Tensor]) -> float:
             continue
         scale = float(a.abs().max()) or 1.0
         difference = float((a.double() - b.double()).abs().max()) / scale
-        # NaN compares as false with everything, and must not pass
-        worst = max(worst, difference if difference == difference else float("inf"))
+        worst = max(worst, float("inf") if math.isnan(difference) else difference)
     return worst
 
 

@@ -107,7 +107,12 @@ def embedding(call: Call) -> Sequence[Dims]:
 
 
 @register(
-    "aten.zeros_like", "aten.ones_like", "aten.empty_like", "aten.rand_like", "aten.randn_like", "aten.full_like"
+    "aten.zeros_like",
+    "aten.ones_like",
+    "aten.empty_like",
+    "aten.rand_like",
+    "aten.randn_like",
+    "aten.full_like",
 )
 def like(call: Call) -> Sequence[Dims]:
     """A new tensor as large as another follows its size."""

@@ -43,9 +43,7 @@ def as_strided(call: Call) -> Sequence[Dims]:
     return [tuple(Fixed("its memory is read by strides") for _ in after.shape)]
 
 
-def viewed(
-    space: LabelSpace, dims: Dims, before: tuple[int, ...], after: tuple[int, ...]
-) -> Dims:
+def viewed(space: LabelSpace, dims: Dims, before: tuple[int, ...], after: tuple[int, ...]) -> Dims:
     """The labels after `tensor.view(after)`: runs of dimensions with equal products are merged, then split."""
     result: list[Dim] = []
     for old, new in blocks(before, after):
@@ -66,7 +64,9 @@ def blocks(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int],
     found: list[tuple[list[int], list[int]]] = []
     i = j = 0
     while i < len(before) or j < len(after):
-        old, new, left, right = [], [], 1, 1
+        old: list[int] = []
+        new: list[int] = []
+        left = right = 1
         while not (old or new) or left != right:
             if left <= right and i < len(before):
                 old.append(i)
@@ -147,9 +147,7 @@ def cat(call: Call) -> Sequence[Dims]:
             result.append(column[0])
         else:
             result.append(
-                np.concatenate(
-                    [call.space.vector(dim, t.shape[d]) for dim, t in zip(column, tensors, strict=True)]
-                )
+                np.concatenate([call.space.vector(dim, t.shape[d]) for dim, t in zip(column, tensors, strict=True)])
             )
     return [tuple(result)]
 

@@ -34,9 +34,7 @@ def reduce(call: Call) -> Sequence[Dims]:
     for d in chosen:
         call.space.lock(dims[d], f"{operation_name(call.function)} runs over it")
     keep = bool(call.arguments.get("keepdim"))
-    result: list[Dim] = [
-        ONE_INDEX if d in chosen else dim for d, dim in enumerate(dims) if keep or d not in chosen
-    ]
+    result: list[Dim] = [ONE_INDEX if d in chosen else dim for d, dim in enumerate(dims) if keep or d not in chosen]
     return [tuple(result)] * len(call.outputs)
 
 

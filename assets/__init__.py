@@ -1,0 +1,1 @@
+"""Style sheets and browser scripts of the explorer, a package so that `importlib.resources` finds them."""

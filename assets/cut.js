@@ -1,0 +1,99 @@
+/* The Cut panel's echo: parameters and MACs that are left, while the slider moves. Answers in the browser. */
+
+(function () {
+    "use strict";
+
+    /** Units of group `g` that a cut of `percent` takes: a share, rounded down, as the core plans it. */
+    function taken(ledger, g, percent) {
+        return Math.floor(ledger.sizes[g] * (percent / 100) + 1e-9);
+    }
+
+    /** Sizes of all counted dimensions when `removed[g]` units of each group are gone. */
+    function sizes(ledger, removed) {
+        return ledger.dims.map(([size, parts]) =>
+            parts.reduce((left, [group, each]) => {
+                const n = removed.get(group) || 0;
+                return left - (Array.isArray(each) ? each[n] : each * n);
+            }, size),
+        );
+    }
+
+    function total(products, size) {
+        return products.reduce((sum, [factor, ...dims]) => sum + dims.reduce((p, d) => p * size[d], factor), 0);
+    }
+
+    /** {parameters, macs} left after `removed`, a Map from group index to a number of units. */
+    function cost(ledger, removed) {
+        const size = sizes(ledger, removed);
+        return { parameters: total(ledger.parameters, size), macs: total(ledger.macs, size) };
+    }
+
+    function quantity(value) {
+        for (const [unit, size] of [["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
+            if (value >= size) return `${Number((value / size).toPrecision(3))} ${unit}`;
+        }
+        return `${value}`;
+    }
+
+    function row(name, before, after) {
+        const share = before ? Math.round((100 * after) / before) : 100;
+        const item = (type, text, className) => ({
+            namespace: "dash_html_components",
+            type,
+            props: { children: text, className },
+        });
+        const bar = {
+            namespace: "dash_html_components",
+            type: "Div",
+            props: {
+                className: "preview-bar",
+                children: { namespace: "dash_html_components", type: "Div", props: { style: { width: `${share}%` } } },
+            },
+        };
+        return {
+            namespace: "dash_html_components",
+            type: "Div",
+            props: {
+                className: "preview-row",
+                children: [
+                    item("Span", name, "muted"),
+                    item("B", `${quantity(before)} → ${quantity(after)}`),
+                    item("Span", `${share} % left`, "muted"),
+                    bar,
+                ],
+            },
+        };
+    }
+
+    /** The groups that the cut takes: those of the whole model, or the one that is selected. */
+    function chosen(ledger, scope, selection) {
+        if (scope === "all") return ledger.all;
+        const group = selection && selection.group;
+        return group === null || group === undefined ? [] : [group];
+    }
+
+    function preview(percent, scope, selection, ledger, groups) {
+        if (!ledger) return "Counting …";
+        const wanted = chosen(ledger, scope, selection);
+        if (!wanted.length) return scope === "group" ? "Click a layer to choose its group." : "No group can be cut.";
+        const locked = wanted.filter((group) => ledger.sizes[group] === undefined);
+        if (locked.length) return `This group cannot be cut: ${groups.groups[locked[0]].lock}.`;
+        const removed = new Map(wanted.map((group) => [group, taken(ledger, group, percent)]));
+        const before = cost(ledger, new Map());
+        const after = cost(ledger, removed);
+        const units = [...removed.values()].reduce((a, b) => a + b, 0);
+        const of = wanted.reduce((a, group) => a + ledger.sizes[group], 0);
+        return [
+            row("Parameters", before.parameters, after.parameters),
+            row("MACs", before.macs, after.macs),
+            {
+                namespace: "dash_html_components",
+                type: "P",
+                props: { className: "muted", children: `${percent} %: ${units} of ${of} units in ${wanted.length} group${wanted.length > 1 ? "s" : ""} go` },
+            },
+        ];
+    }
+
+    window.prunescope = Object.assign({}, window.prunescope, { cut: { cost, taken } });
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { cut: { preview } });
+})();

@@ -1,0 +1,969 @@
+/* The graph view.
+ *
+ * Cytoscape holds the elements, draws boxes, frames and edges, and moves and zooms. One canvas over it draws
+ * everything else: text, the highlight, badges, heat bars. So a click restyles nothing: the highlight is a veil
+ * over the whole canvas with the lit boxes and edges painted again on top, in a few milliseconds at any size.
+ * For the same reason the elements take no events: Cytoscape would redraw all of them for each press and hover.
+ * What is under the pointer is found here, among the rectangles of the picture.
+ * The pictures come from `explorer/layout.py`; x and y of boxes and frames are centres.
+ *
+ * Public: window.prunescope.graph, and the same functions for Dash callbacks as window.dash_clientside.graph.
+ */
+(function () {
+    "use strict";
+
+    const HOST = "graph";
+    const LIVE = "graph-live";
+    const FIRST_ZOOM = { least: 0.6, most: 1.05 };
+    const ZOOM_STEP = 1.25;
+    const MARGIN = 28;
+    const RADIUS = 8;
+    const CHEVRON = 26;
+    const TITLE = 27;
+    const FONT = '"Inter", system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif';
+    const FAMILIES = [
+        "conv", "linear", "norm", "activation", "pool", "elementwise", "concat", "other", "module",
+    ];
+    const HEAT = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+    const NOTHING = { layer: null, side: null, group: null };
+
+    /* Everything the view knows. `lit` maps box ids to {sides, count}; null when nothing is selected. */
+    const view = {
+        cy: null,
+        canvas: null,
+        tip: null,
+        colours: null,
+        boxes: new Map(),
+        frames: new Map(),
+        routes: [],
+        home: new Map(),
+        width: 0,
+        height: 0,
+        groups: { layers: {}, groups: [], locked: {} },
+        heat: null,
+        selection: NOTHING,
+        lit: null,
+        hovered: null,
+        toggles: 0,
+        toggled: null,
+    };
+
+    /* ---- colours ---------------------------------------------------------------------------------------- */
+
+    function readColours() {
+        const css = getComputedStyle(document.documentElement);
+        const read = (name) => css.getPropertyValue(name).trim();
+        const names = [
+            "canvas", "veil", "frame", "frame-line", "edge", "skip", "concat", "text", "muted", "in", "out",
+            "accent", "on-accent", "box-line",
+        ];
+        const colours = Object.fromEntries(names.map((name) => [name, read(`--graph-${name}`)]));
+        for (const family of FAMILIES) {
+            colours[`fill-${family}`] = read(`--kind-${family}`);
+            colours[`line-${family}`] = read(`--kind-${family}-line`);
+        }
+        return colours;
+    }
+
+    function stylesheet(colours) {
+        const kinds = FAMILIES.map((family) => ({
+            selector: `node[family = "${family}"]`,
+            style: { "background-color": colours[`fill-${family}`] },
+        }));
+        const lines = ["skip", "concat"].map((kind) => ({
+            selector: `edge[kind = "${kind}"]`,
+            style: { "line-color": colours[kind], "target-arrow-color": colours[kind] },
+        }));
+        const core = { selector: "core", style: { "active-bg-opacity": 0 } };
+        return [core, ...nodeStyles(colours), ...kinds, ...edgeStyles(colours), ...lines];
+    }
+
+    function nodeStyles(colours) {
+        const size = { width: "data(width)", height: "data(height)", "z-index-compare": "manual" };
+        return [
+            {
+                selector: "node",
+                style: {
+                    ...size, shape: "round-rectangle", "border-width": 1, "border-color": colours["box-line"],
+                    "z-index": 20, events: "no",
+                },
+            },
+            {
+                selector: "node.frame",
+                style: {
+                    "background-color": colours.frame, "background-opacity": 0.55, "border-width": 1,
+                    "border-color": colours["frame-line"], "z-index": 1,
+                },
+            },
+        ];
+    }
+
+    function edgeStyles(colours) {
+        return [
+            {
+                selector: "edge",
+                style: {
+                    width: "data(width)", "line-color": colours.edge, "target-arrow-color": colours.edge,
+                    "target-arrow-shape": "triangle", "arrow-scale": 0.75, "z-index-compare": "manual",
+                    "z-index": 10, events: "no", "curve-style": "straight",
+                    "source-endpoint": "data(out)", "target-endpoint": "data(into)",
+                },
+            },
+            {
+                selector: "edge[weights]",
+                style: {
+                    "curve-style": "segments", "edge-distances": "node-position",
+                    "segment-weights": "data(weights)", "segment-distances": "data(distances)",
+                },
+            },
+        ];
+    }
+
+    /* ---- elements --------------------------------------------------------------------------------------- */
+
+    function boxElement(box) {
+        return {
+            group: "nodes",
+            data: { id: box.id, width: box.width, height: box.height, family: box.family },
+            position: { x: box.x, y: box.y },
+        };
+    }
+
+    function frameElement(frame) {
+        return {
+            group: "nodes",
+            classes: "frame",
+            data: { id: `frame:${frame.module}`, width: frame.width, height: frame.height },
+            position: { x: frame.x, y: frame.y },
+        };
+    }
+
+    function edgeElement(route) {
+        const source = view.boxes.get(route.source);
+        const target = view.boxes.get(route.target);
+        const start = route.points[0];
+        const end = route.points[route.points.length - 1];
+        const data = {
+            id: `${route.source} > ${route.target}`,
+            source: route.source,
+            target: route.target,
+            kind: route.kind,
+            width: route.width,
+            out: `${start[0] - source.x} ${start[1] - source.y}`,
+            into: `${end[0] - target.x} ${end[1] - target.y}`,
+        };
+        return { group: "edges", data: { ...data, ...segments(route.line, source, target) } };
+    }
+
+    /* Bends as Cytoscape wants them: along and across the line between the two centres. */
+    function segments(line, source, target) {
+        if (line.length < 3) {
+            return {};
+        }
+        const across = [target.x - source.x, target.y - source.y];
+        const square = across[0] ** 2 + across[1] ** 2 || 1;
+        const inner = line.slice(1, -1).map(([x, y]) => [x - source.x, y - source.y]);
+        const weights = inner.map(([x, y]) => (x * across[0] + y * across[1]) / square);
+        const distances = inner.map(([x, y]) => (y * across[0] - x * across[1]) / Math.sqrt(square));
+        return { weights: weights.join(" "), distances: distances.join(" ") };
+    }
+
+    /* The points with every bend replaced by a short curve. */
+    function rounded(points) {
+        const line = [points[0]];
+        for (let at = 1; at < points.length - 1; at += 1) {
+            const [before, bend, after] = points.slice(at - 1, at + 2);
+            const from = towards(bend, before);
+            const to = towards(bend, after);
+            for (const share of [0, 0.25, 0.5, 0.75, 1]) {
+                const [a, b, c] = [(1 - share) ** 2, 2 * share * (1 - share), share ** 2];
+                line.push([a * from[0] + b * bend[0] + c * to[0], a * from[1] + b * bend[1] + c * to[1]]);
+            }
+        }
+        return [...line, points[points.length - 1]];
+    }
+
+    function towards(from, to) {
+        const length = Math.hypot(to[0] - from[0], to[1] - from[1]) || 1;
+        const share = Math.min(RADIUS, length / 2) / length;
+        return [from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share];
+    }
+
+    /* ---- drawing a picture ------------------------------------------------------------------------------ */
+
+    function draw(picture) {
+        const cy = instance();
+        if (!picture) {
+            return;
+        }
+        if (!cy || cy.width() === 0) {
+            window.setTimeout(() => draw(picture), 40);
+            return;
+        }
+        attach(cy);
+        const anchor = anchorBefore(picture);
+        fade();
+        hideTip();
+        remember(picture);
+        replaceElements(cy, picture);
+        relight();
+        if (anchor) {
+            keepInPlace(cy, anchor);
+        } else {
+            fitWidth();
+        }
+        document.getElementById(HOST).dataset.drawn = "true";
+        performance.mark("graph-drawn");
+    }
+
+    function remember(picture) {
+        view.boxes = new Map(picture.boxes.map((box) => [box.id, { ...box, text: null }]));
+        view.frames = new Map(picture.frames.map((frame) => [frame.module, frame]));
+        view.routes = picture.routes.map((route) => ({
+            ...route,
+            line: rounded(route.points),
+            width: Math.min(4, 1.4 + 0.6 * Math.log2(route.count)),
+        }));
+        view.home = new Map(picture.boxes.flatMap((box) => box.layers.map((layer) => [layer, box.id])));
+        view.width = picture.width;
+        view.height = picture.height;
+        view.hovered = null;
+    }
+
+    function replaceElements(cy, picture) {
+        const wanted = [
+            ...picture.frames.map(frameElement),
+            ...picture.boxes.map(boxElement),
+            ...view.routes.map(edgeElement),
+        ];
+        const ids = new Set(wanted.map((element) => element.data.id));
+        cy.batch(() => {
+            cy.elements().filter((element) => !ids.has(element.id())).remove();
+            cy.add(wanted.filter((element) => !updated(cy, element)));
+        });
+    }
+
+    /* Whether an element of this id was there; it then has its new place and data. */
+    function updated(cy, wanted) {
+        const element = cy.getElementById(wanted.data.id);
+        if (element.empty()) {
+            return false;
+        }
+        const { id, source, target, ...data } = wanted.data;
+        if (wanted.group === "edges" && !wanted.data.weights) {
+            element.removeData("weights distances");
+        }
+        element.data(data);
+        if (wanted.position) {
+            element.position(wanted.position);
+        }
+        return true;
+    }
+
+    /* A thing that is in both pictures, with the place where it is now: the module just toggled, or a near box. */
+    function anchorBefore(picture) {
+        const module = view.toggled;
+        view.toggled = null;
+        const place = module && (view.boxes.get(`module:${module}`) || view.frames.get(module));
+        if (place) {
+            return { module, x: place.x, y: place.y - place.height / 2 };
+        }
+        const middle = view.cy.extent();
+        const far = (box) => Math.hypot(box.x - (middle.x1 + middle.x2) / 2, box.y - (middle.y1 + middle.y2) / 2);
+        const kept = picture.boxes.map((box) => view.boxes.get(box.id)).filter(Boolean);
+        const near = kept.reduce((best, box) => (best && far(best) <= far(box) ? best : box), null);
+        return near && { id: near.id, x: near.x, y: near.y - near.height / 2 };
+    }
+
+    function keepInPlace(cy, anchor) {
+        const place = anchor.module
+            ? view.boxes.get(`module:${anchor.module}`) || view.frames.get(anchor.module)
+            : view.boxes.get(anchor.id);
+        if (!place) {
+            return;
+        }
+        const zoom = cy.zoom();
+        cy.panBy({ x: (anchor.x - place.x) * zoom, y: (anchor.y - (place.y - place.height / 2)) * zoom });
+    }
+
+    /* The old picture fades out over the new one. */
+    function fade() {
+        const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+        if (calm || view.boxes.size === 0) {
+            return;
+        }
+        const copy = document.createElement("canvas");
+        copy.width = view.canvas.width;
+        copy.height = view.canvas.height;
+        copy.className = "graph-fade";
+        const ink = copy.getContext("2d");
+        for (const canvas of view.canvas.parentElement.querySelectorAll("canvas")) {
+            ink.drawImage(canvas, 0, 0, copy.width, copy.height);
+        }
+        view.canvas.parentElement.append(copy);
+        copy.addEventListener("animationend", () => copy.remove());
+    }
+
+    /* ---- attaching to the Cytoscape instance ------------------------------------------------------------ */
+
+    function instance() {
+        const host = document.getElementById(HOST);
+        return host && host._cyreg ? host._cyreg.cy : null;
+    }
+
+    function attach(cy) {
+        if (view.cy === cy) {
+            return;
+        }
+        view.cy = cy;
+        const host = document.getElementById(HOST);
+        host.setAttribute("role", "img");
+        host.setAttribute("tabindex", "0");
+        host.setAttribute("aria-label", "Layers of the model and the data that flows between them");
+        view.canvas = layer(host, "canvas", "graph-overlay");
+        view.tip = layer(host, "div", "graph-tip");
+        cy.minZoom(0.05);
+        cy.maxZoom(3);
+        listen(cy, host);
+        theme();
+    }
+
+    function layer(host, tag, name) {
+        const inner = host.querySelector("canvas").parentElement;
+        const element = document.createElement(tag);
+        element.className = name;
+        element.setAttribute("aria-hidden", "true");
+        inner.append(element);
+        return element;
+    }
+
+    function listen(cy, host) {
+        cy.on("render", paint);
+        cy.on("tap", onTap);
+        cy.on("dbltap", (event) => toggle(moduleOf(hit(event.position))));
+        cy.on("mousemove", (event) => hover(hit(event.position)));
+        cy.on("viewport", hideTip);
+        host.addEventListener("mouseleave", () => hover(null));
+        host.parentElement.addEventListener("wheel", onWheel, { capture: true, passive: false });
+        new ResizeObserver(() => cy.resize()).observe(host);
+        const scheme = { attributes: true, attributeFilter: ["data-mantine-color-scheme"] };
+        new MutationObserver(theme).observe(document.documentElement, scheme);
+    }
+
+    function theme() {
+        view.colours = readColours();
+        if (view.cy) {
+            view.cy.style().fromJson(stylesheet(view.colours)).update();
+            paint();
+        }
+    }
+
+    /* The wheel scrolls the picture; with Ctrl or Command, and with a pinch, it zooms at the pointer. */
+    function onWheel(event) {
+        const host = document.getElementById(HOST);
+        if (!host.contains(event.target)) {
+            return;
+        }
+        event.preventDefault();
+        event.stopPropagation();
+        const unit = event.deltaMode === 1 ? 18 : 1;
+        if (!event.ctrlKey && !event.metaKey) {
+            const [x, y] = event.shiftKey ? [event.deltaY, event.deltaX] : [event.deltaX, event.deltaY];
+            view.cy.panBy({ x: -x * unit, y: -y * unit });
+            return;
+        }
+        const bounds = host.getBoundingClientRect();
+        const at = { x: event.clientX - bounds.left, y: event.clientY - bounds.top };
+        view.cy.zoom({ level: view.cy.zoom() * Math.exp(-0.004 * event.deltaY * unit), renderedPosition: at });
+    }
+
+    /* ---- selection -------------------------------------------------------------------------------------- */
+
+    function onTap(event) {
+        performance.mark("graph-tap");
+        const id = hit(event.position);
+        const box = view.boxes.get(id);
+        if (!id) {
+            clear();
+        } else if (box && !box.module) {
+            select(id, nextSide(id));
+        } else if (!box || event.position.x < box.x - box.width / 2 + CHEVRON) {
+            toggle(moduleOf(id));
+        } else {
+            announce(`${box.module}: ${box.detail}. Double-click opens it.`);
+        }
+    }
+
+    /* The id of the box at a place, or "title:" and the module of the frame whose title is there, or null. */
+    function hit({ x, y }) {
+        for (const { id, x: middle, y: centre, width, height } of view.boxes.values()) {
+            if (Math.abs(x - middle) <= width / 2 && Math.abs(y - centre) <= height / 2) {
+                return id;
+            }
+        }
+        for (const frame of view.frames.values()) {
+            const [right, down] = [x - frame.x + frame.width / 2, y - frame.y + frame.height / 2];
+            if (right >= 0 && right <= frame.title && down >= 0 && down <= TITLE) {
+                return `title:${frame.module}`;
+            }
+        }
+        return null;
+    }
+
+    /* Another tap on the selected layer turns to its other side, where that has another group. */
+    function nextSide(id) {
+        const sides = view.groups.layers[id] || {};
+        const first = known(sides.out) ? "out" : "in";
+        if (view.selection.layer !== id) {
+            return first;
+        }
+        const other = view.selection.side === "out" ? "in" : "out";
+        return known(sides[other]) ? other : view.selection.side;
+    }
+
+    function known(group) {
+        return group !== null && group !== undefined;
+    }
+
+    /* Light the group of one side of a layer ("out" where no side is given and it has one). */
+    function select(layerId, side) {
+        if (!layerId) {
+            clear();
+            return;
+        }
+        const sides = view.groups.layers[layerId] || {};
+        const chosen = side || (known(sides.out) ? "out" : "in");
+        const group = known(sides[chosen]) ? sides[chosen] : null;
+        if (view.selection.layer === layerId && view.selection.side === chosen && view.selection.group === group) {
+            return;
+        }
+        change({ layer: layerId, side: chosen, group });
+        show(layerId);
+    }
+
+    function clear() {
+        if (view.selection !== NOTHING) {
+            change(NOTHING);
+        }
+    }
+
+    function change(selection) {
+        view.selection = selection;
+        relight();
+        announce(sentence(selection));
+        afterPaint(() => tell("selection", selection));
+    }
+
+    function relight() {
+        view.lit = view.selection.layer ? litBoxes(view.selection) : null;
+        paint();
+        performance.mark("graph-lit");
+    }
+
+    function litBoxes(selection) {
+        const group = view.groups.groups[selection.group];
+        const members = group ? group.members : [{ layer: selection.layer, side: "none" }];
+        const lit = new Map();
+        for (const member of members) {
+            const id = view.home.get(member.layer);
+            if (id) {
+                const entry = lit.get(id) || { in: false, out: false, count: 0 };
+                entry.in = entry.in || member.side === "in" || member.side === "both";
+                entry.out = entry.out || member.side === "out" || member.side === "both";
+                entry.count += 1;
+                lit.set(id, entry);
+            }
+        }
+        return lit;
+    }
+
+    function sentence({ layer, group }) {
+        if (!layer) {
+            return "Nothing is selected.";
+        }
+        const found = view.groups.groups[group];
+        if (!found) {
+            return `${layer}: ${view.groups.locked[layer] || "not in any group"}`;
+        }
+        const layers = new Set(found.members.map((member) => member.layer)).size;
+        return `${layer}: group of ${layers} ${layers === 1 ? "layer" : "layers"}, ${found.size} ${found.kind}`;
+    }
+
+    function announce(text) {
+        const live = document.getElementById(LIVE);
+        if (live) {
+            live.textContent = text;
+        }
+    }
+
+    function afterPaint(action) {
+        window.requestAnimationFrame(() => window.setTimeout(action, 0));
+    }
+
+    function tell(store, data) {
+        if (window.dash_clientside && window.dash_clientside.set_props) {
+            window.dash_clientside.set_props(store, { data });
+        }
+    }
+
+    /* ---- opening and closing modules -------------------------------------------------------------------- */
+
+    /* The module that a closed module's box or a frame's title stands for. */
+    function moduleOf(id) {
+        const named = id && (id.startsWith("module:") || id.startsWith("title:"));
+        return named ? id.slice(id.indexOf(":") + 1) : null;
+    }
+
+    function toggle(module) {
+        const now = performance.now();
+        if (module === null || now - view.toggles < 450) {
+            return;
+        }
+        view.toggles = now;
+        view.toggled = module;
+        tell("toggle", { module, n: Math.round(now) });
+    }
+
+    /* ---- hover ------------------------------------------------------------------------------------------ */
+
+    function hover(id) {
+        if (id === view.hovered) {
+            return;
+        }
+        view.hovered = id;
+        view.canvas.parentElement.style.cursor = id ? "pointer" : "";
+        paint();
+        if (!view.boxes.has(id)) {
+            hideTip();
+            return;
+        }
+        const box = view.boxes.get(id);
+        const [name, ...lines] = tipLines(box);
+        view.tip.replaceChildren(...[name, ...lines].map(tipLine));
+        const corner = { x: box.x + box.width / 2, y: box.y - box.height / 2 };
+        const zoom = view.cy.zoom();
+        const pan = view.cy.pan();
+        view.tip.style.transform = `translate(${corner.x * zoom + pan.x + 10}px, ${corner.y * zoom + pan.y}px)`;
+        view.tip.dataset.shown = "true";
+    }
+
+    function tipLines(box) {
+        if (box.module) {
+            return [box.module, box.detail, "Double-click to open"];
+        }
+        const sides = view.groups.layers[box.id] || {};
+        const lines = [box.id, [box.kind, box.detail].filter(Boolean).join(" · ")];
+        for (const [side, name] of [["in", "input f−"], ["out", "output f+"]]) {
+            const group = view.groups.groups[sides[side]];
+            if (group) {
+                const layers = new Set(group.members.map((member) => member.layer)).size;
+                lines.push(`${name}: ${group.size} ${group.kind}, ${layers} ${layers === 1 ? "layer" : "layers"}`);
+            }
+        }
+        const reason = view.groups.locked[box.id];
+        return reason ? [...lines, `Locked: ${reason}`] : lines;
+    }
+
+    function tipLine(text) {
+        const line = document.createElement("div");
+        line.textContent = text;
+        return line;
+    }
+
+    function hideTip() {
+        delete view.tip.dataset.shown;
+    }
+
+    /* ---- painting --------------------------------------------------------------------------------------- */
+
+    function paint() {
+        const { cy, canvas, colours } = view;
+        if (!cy || !colours) {
+            return;
+        }
+        const ratio = window.devicePixelRatio || 1;
+        const [width, height] = [Math.round(cy.width() * ratio), Math.round(cy.height() * ratio)];
+        if (canvas.width !== width || canvas.height !== height) {
+            canvas.width = width;
+            canvas.height = height;
+        }
+        const ink = canvas.getContext("2d");
+        ink.setTransform(1, 0, 0, 1, 0, 0);
+        ink.clearRect(0, 0, width, height);
+        const zoom = cy.zoom();
+        const pan = cy.pan();
+        ink.setTransform(zoom * ratio, 0, 0, zoom * ratio, pan.x * ratio, pan.y * ratio);
+        paintPicture(ink, cy.extent(), zoom);
+    }
+
+    function paintPicture(ink, extent, zoom) {
+        const near = [...view.boxes.values()].filter((box) => meets(box, extent));
+        for (const frame of view.frames.values()) {
+            if (meets(frame, extent)) {
+                paintTitle(ink, frame, zoom);
+            }
+        }
+        for (const box of near) {
+            paintText(ink, box, zoom);
+        }
+        if (view.lit) {
+            paintHighlight(ink, near, extent, zoom);
+        }
+        const hovered = view.boxes.get(view.hovered);
+        if (hovered) {
+            outline(ink, hovered, view.colours.accent, 1.5, 1);
+        }
+    }
+
+    function meets(thing, extent) {
+        const [x, y] = [thing.width / 2 + 12, thing.height / 2 + 16];
+        return thing.x + x > extent.x1 && thing.x - x < extent.x2 && thing.y + y > extent.y1 && thing.y - y < extent.y2;
+    }
+
+    function paintTitle(ink, frame, zoom) {
+        if (zoom < 0.3) {
+            return;
+        }
+        const x = frame.x - frame.width / 2 + 12;
+        const y = frame.y - frame.height / 2 + 15;
+        const on = view.hovered === `title:${frame.module}`;
+        const colour = on ? view.colours.accent : view.colours.muted;
+        chevron(ink, x, y, true, colour);
+        write(ink, frame.label, x + 14, y, `600 12px ${FONT}`, colour);
+    }
+
+    function chevron(ink, x, y, down, colour) {
+        ink.beginPath();
+        const points = down ? [[-1, -2], [3, 2.5], [7, -2]] : [[1, -4], [5.5, 0], [1, 4]];
+        points.forEach(([dx, dy], at) => (at ? ink.lineTo(x + dx, y + dy) : ink.moveTo(x + dx, y + dy)));
+        ink.strokeStyle = colour;
+        ink.lineWidth = 1.8;
+        ink.lineJoin = "round";
+        ink.lineCap = "round";
+        ink.stroke();
+    }
+
+    function write(ink, text, x, y, font, colour, align = "left") {
+        ink.font = font;
+        ink.fillStyle = colour;
+        ink.textAlign = align;
+        ink.textBaseline = "middle";
+        ink.fillText(text, x, y);
+    }
+
+    function paintText(ink, box, zoom) {
+        const { colours } = view;
+        const left = box.x - box.width / 2;
+        const top = box.y - box.height / 2;
+        if (!box.module) {
+            ink.fillStyle = colours[`line-${box.family}`];
+            roundRect(ink, left + 5, top + 8, 3, box.height - 16, 1.5);
+            ink.fill();
+        }
+        if (zoom < 0.3) {
+            return;
+        }
+        const text = box.text || (box.text = fitted(ink, box));
+        const start = left + (box.module ? CHEVRON : 15);
+        if (box.module) {
+            chevron(ink, left + 11, box.y, false, colours.muted);
+        }
+        write(ink, text.label, start, top + (box.detail ? 15 : box.height / 2), `600 12.5px ${FONT}`, colours.text);
+        if (zoom >= 0.45) {
+            write(ink, text.kind, left + box.width - 10, top + 15.5, `10.5px ${FONT}`, colours.muted, "right");
+            write(ink, text.detail, start, top + 31, `11px ${FONT}`, colours.muted);
+        }
+        paintLock(ink, box);
+        paintHeat(ink, box);
+    }
+
+    /* The texts of a box, cut to its width. */
+    function fitted(ink, box) {
+        const room = box.width - (box.module ? CHEVRON : 15) - 10;
+        ink.font = `600 12.5px ${FONT}`;
+        const label = cut(ink, box.label, room);
+        const rest = room - ink.measureText(label).width - 8;
+        ink.font = `10.5px ${FONT}`;
+        const named = !box.module && box.kind !== box.label;
+        const kind = named && rest > 30 ? cut(ink, box.kind, rest) : "";
+        ink.font = `11px ${FONT}`;
+        return { label, kind, detail: cut(ink, box.detail, room) };
+    }
+
+    function cut(ink, text, room) {
+        if (ink.measureText(text).width <= room) {
+            return text;
+        }
+        let end = text.length - 1;
+        while (end > 1 && ink.measureText(`${text.slice(0, end)}…`).width > room) {
+            end -= 1;
+        }
+        return `${text.slice(0, end)}…`;
+    }
+
+    function paintLock(ink, box) {
+        if (box.module || !view.groups.locked[box.id]) {
+            return;
+        }
+        const x = box.x + box.width / 2 - 18;
+        const y = box.y + box.height / 2 - 13;
+        ink.strokeStyle = view.colours.muted;
+        ink.fillStyle = view.colours.muted;
+        ink.lineWidth = 1.3;
+        roundRect(ink, x, y, 8, 6, 1.5);
+        ink.fill();
+        ink.beginPath();
+        ink.arc(x + 4, y, 2.6, Math.PI, 0);
+        ink.stroke();
+    }
+
+    function paintHeat(ink, box) {
+        const value = heatOf(box);
+        if (value === null) {
+            return;
+        }
+        const left = box.x - box.width / 2 + 5;
+        const width = box.width - 10;
+        const y = box.y + box.height / 2 - 6;
+        ink.fillStyle = view.colours["box-line"];
+        roundRect(ink, left, y, width, 3.5, 1.75);
+        ink.fill();
+        ink.fillStyle = heatColour(value);
+        roundRect(ink, left, y, Math.max(3.5, width * value), 3.5, 1.75);
+        ink.fill();
+    }
+
+    /* Of a closed module the mean over those of its layers that have a value. */
+    function heatOf(box) {
+        if (!view.heat) {
+            return null;
+        }
+        const values = box.layers.map((id) => view.heat[id]).filter((value) => value !== undefined && value !== null);
+        return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
+    }
+
+    function heatColour(value) {
+        const at = Math.min(Math.max(value, 0), 1) * (HEAT.length - 1);
+        const low = Math.min(Math.floor(at), HEAT.length - 2);
+        const mixed = HEAT[low].map((from, part) => Math.round(from + (HEAT[low + 1][part] - from) * (at - low)));
+        return `rgb(${mixed.join(",")})`;
+    }
+
+    function roundRect(ink, x, y, width, height, radius) {
+        ink.beginPath();
+        ink.roundRect(x, y, width, height, radius);
+    }
+
+    function outline(ink, box, colour, line, gap) {
+        ink.strokeStyle = colour;
+        ink.lineWidth = line;
+        const [width, height] = [box.width + 2 * gap, box.height + 2 * gap];
+        roundRect(ink, box.x - width / 2, box.y - height / 2, width, height, RADIUS + gap);
+        ink.stroke();
+    }
+
+    /* ---- painting the highlight ------------------------------------------------------------------------- */
+
+    function paintHighlight(ink, near, extent, zoom) {
+        const { colours, lit } = view;
+        ink.fillStyle = colours.veil;
+        ink.fillRect(extent.x1, extent.y1, extent.w, extent.h);
+        for (const route of view.routes) {
+            if (carries(route)) {
+                paintRoute(ink, route);
+            }
+        }
+        const boxes = near.filter((box) => lit.has(box.id));
+        for (const box of boxes) {
+            paintLit(ink, box, lit.get(box.id), zoom);
+        }
+    }
+
+    /* An edge belongs to the group when it leaves a member's output side and reaches a member's input side. */
+    function carries(route) {
+        const source = view.lit.get(route.source);
+        const target = view.lit.get(route.target);
+        return source && target && source.out && target.in;
+    }
+
+    function paintRoute(ink, route) {
+        const line = route.line;
+        ink.beginPath();
+        line.forEach(([x, y], at) => (at ? ink.lineTo(x, y) : ink.moveTo(x, y)));
+        ink.strokeStyle = view.colours.accent;
+        ink.lineWidth = Math.max(2, route.width);
+        ink.lineJoin = "round";
+        ink.stroke();
+        const [x, y] = line[line.length - 1];
+        ink.beginPath();
+        ink.moveTo(x, y);
+        ink.lineTo(x - 4.5, y - 8.5);
+        ink.lineTo(x + 4.5, y - 8.5);
+        ink.fillStyle = view.colours.accent;
+        ink.fill();
+    }
+
+    function paintLit(ink, box, mark, zoom) {
+        const { colours, selection } = view;
+        const chosen = view.home.get(selection.layer) === box.id;
+        ink.fillStyle = colours[`fill-${box.family}`];
+        roundRect(ink, box.x - box.width / 2, box.y - box.height / 2, box.width, box.height, RADIUS);
+        ink.fill();
+        outline(ink, box, chosen ? colours.accent : colours[`line-${box.family}`], chosen ? 2.5 : 1.5, 0);
+        if (chosen) {
+            ink.globalAlpha = 0.28;
+            outline(ink, box, colours.accent, 5, 3);
+            ink.globalAlpha = 1;
+        }
+        paintText(ink, box, zoom);
+        if (mark.in) {
+            paintPort(ink, box, "in");
+        }
+        if (mark.out) {
+            paintPort(ink, box, "out");
+        }
+        if (box.module) {
+            badge(ink, box.x + box.width / 2 - 8, box.y + 7, `${mark.count} of ${box.layers.length}`, colours.accent);
+        }
+    }
+
+    /* f- is a bar along the upper edge with a triangle that points in, f+ one along the lower edge with a dot. */
+    function paintPort(ink, box, side) {
+        const sign = side === "in" ? -1 : 1;
+        const y = box.y + (sign * box.height) / 2;
+        const left = box.x - box.width / 2;
+        const colour = view.colours[side];
+        ink.fillStyle = colour;
+        roundRect(ink, left + 7, y - 2, box.width - 14, 4, 2);
+        ink.fill();
+        ink.beginPath();
+        if (side === "in") {
+            ink.moveTo(left + 16, y - 5);
+            ink.lineTo(left + 28, y - 5);
+            ink.lineTo(left + 22, y + 5);
+        } else {
+            ink.arc(left + 22, y, 5, 0, 2 * Math.PI);
+        }
+        ink.fill();
+        badge(ink, box.x + box.width / 2 - 6, y, side, colour);
+    }
+
+    function badge(ink, right, y, text, colour) {
+        ink.font = `700 10px ${FONT}`;
+        const width = ink.measureText(text).width + 12;
+        const left = right - width;
+        ink.fillStyle = colour;
+        roundRect(ink, left, y - 7.5, width, 15, 7.5);
+        ink.fill();
+        write(ink, text, left + width / 2, y + 0.5, `700 10px ${FONT}`, view.colours["on-accent"], "center");
+    }
+
+    /* ---- the window on the picture ---------------------------------------------------------------------- */
+
+    function fitWidth() {
+        const { cy } = view;
+        if (!cy) {
+            return;
+        }
+        const fit = (cy.width() - 2 * MARGIN) / Math.max(view.width, 1);
+        const zoom = Math.min(Math.max(fit, FIRST_ZOOM.least), FIRST_ZOOM.most);
+        cy.viewport({ zoom, pan: { x: (cy.width() - view.width * zoom) / 2, y: MARGIN } });
+    }
+
+    function fitAll() {
+        const { cy } = view;
+        if (!cy) {
+            return;
+        }
+        const across = (cy.width() - 2 * MARGIN) / Math.max(view.width, 1);
+        const down = (cy.height() - 2 * MARGIN) / Math.max(view.height, 1);
+        const zoom = Math.min(across, down, FIRST_ZOOM.most);
+        const pan = { x: (cy.width() - view.width * zoom) / 2, y: (cy.height() - view.height * zoom) / 2 };
+        cy.viewport({ zoom, pan });
+    }
+
+    function zoomBy(factor) {
+        const { cy } = view;
+        if (!cy) {
+            return;
+        }
+        cy.zoom({ level: cy.zoom() * factor, renderedPosition: { x: cy.width() / 2, y: cy.height() / 2 } });
+    }
+
+    /* Bring a layer or a module into the window if it is outside of it. */
+    function show(name) {
+        const { boxes, frames, home } = view;
+        const place = boxes.get(home.get(name)) || boxes.get(`module:${name}`) || frames.get(name);
+        if (!place) {
+            return;
+        }
+        const y = frames.has(name) ? place.y - place.height / 2 : place.y;
+        const seen = view.cy.extent();
+        if (place.x > seen.x1 && place.x < seen.x2 && y > seen.y1 && y < seen.y2) {
+            return;
+        }
+        const zoom = Math.max(view.cy.zoom(), FIRST_ZOOM.least);
+        view.cy.viewport({ zoom, pan: { x: view.cy.width() / 2 - place.x * zoom, y: view.cy.height() / 2 - y * zoom } });
+    }
+
+    /* ---- data from the server --------------------------------------------------------------------------- */
+
+    /* Groups by layer; the selection is kept where the layer still exists, with its group looked up again. */
+    function setGroups(groups) {
+        view.groups = groups || { layers: {}, groups: [], locked: {} };
+        const { layer, side } = view.selection;
+        view.selection = NOTHING;
+        view.lit = null;
+        if (layer && view.groups.layers[layer]) {
+            select(layer, side);
+        } else if (layer) {
+            change(NOTHING);
+        }
+        paint();
+    }
+
+    function setHeat(values) {
+        view.heat = values || null;
+        paint();
+    }
+
+    function focus(wish) {
+        if (wish) {
+            select(wish.layer, wish.side);
+        }
+    }
+
+    function state() {
+        const { layer, side, group } = view.selection;
+        const members = view.groups.groups[group] ? view.groups.groups[group].members : [];
+        const lit = new Set(members.map((member) => member.layer).filter((id) => view.home.has(id)));
+        return {
+            selected: layer,
+            side,
+            group,
+            lit: [...lit],
+            litBoxes: view.lit ? [...view.lit.keys()] : [],
+            visible: [...view.boxes.keys()],
+            opened: [...view.frames.keys()],
+        };
+    }
+
+    const graph = {
+        draw,
+        groups: setGroups,
+        heat: setHeat,
+        select,
+        focus,
+        clear,
+        toggle,
+        theme,
+        show,
+        fitWidth,
+        fitAll,
+        zoomIn: () => zoomBy(ZOOM_STEP),
+        zoomOut: () => zoomBy(1 / ZOOM_STEP),
+        state,
+    };
+    window.prunescope = Object.assign({}, window.prunescope, { graph });
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { graph });
+})();

@@ -1,0 +1,124 @@
+"""What a click means: plain functions on the session, tested without a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from safetensors.torch import save
+
+from prunescope.core.errors import BadInput, BadPlan, PrunescopeError
+from prunescope.core.graph import Group, Side
+from prunescope.core.plan import Plan, cut_groups, plan
+from prunescope.explorer.jobs import JobState
+from prunescope.explorer.session import Session, plans_from_original, weights
+
+Scope = Literal["group", "all"]
+
+
+def selected_group(session: Session, selection: Mapping[str, Any] | None) -> Group | None:
+    """The group of what the page says is selected; None where nothing is, or nothing of this version."""
+    if not selection or not selection.get("layer"):
+        return None
+    side: Side = "in" if selection.get("side") == "in" else "out"
+    try:
+        return session.version.graph.group_of(str(selection["layer"]), side)
+    except BadInput:
+        # the page may still hold a selection of the version that was on screen before
+        return None
+
+
+def planned(
+    session: Session, criterion: str, percent: float, scope: Scope, selection: Mapping[str, Any] | None
+) -> Plan:
+    """The plan that Apply does: a share of the selected group's units, or of every group's.
+
+    Raises:
+        BadPlan: no group is selected where one is needed, it is locked, or the cut removes nothing.
+    """
+    graph = session.version.graph
+    group = selected_group(session, selection)
+    if scope == "group" and group is None:
+        raise BadPlan(
+            asked=f"cut {percent:.0f} % of the selected group",
+            found="no layer with a group is selected",
+            where="the graph",
+            what_to_do="click a layer first, or choose All groups",
+        )
+    names = [group.name] if scope == "group" and group else None
+    made = plan(graph, session.scores(criterion), ratio=percent / 100, groups=names)
+    if made.removals:
+        return made
+    smallest = min((g.size for g in cut_groups(graph, names)), default=0)
+    raise BadPlan(
+        asked=f"cut {percent:.0f} % of {names[0] if names else 'every group'}",
+        found="the cut removes no unit",
+        where=f"groups of {smallest} units and more" if smallest else "a model without groups that can be cut",
+        what_to_do="choose a larger share",
+    )
+
+
+def apply(
+    session: Session, criterion: str, percent: float, scope: Scope, selection: Mapping[str, Any] | None
+) -> JobState:
+    """Start the job that cuts, verifies and measures.
+
+    Raises:
+        BadPlan: see `planned`; or a job is already running.
+    """
+    _check_idle(session, "apply a cut")
+    made = planned(session, criterion, percent, scope, selection)
+    group = selected_group(session, selection)
+    what = f"{percent:.0f} % of {group.name}" if scope == "group" and group else f"{percent:.0f} % of all groups"
+    return session.apply_in_background(made, what)
+
+
+def tune(session: Session) -> JobState:
+    """Start the job that fine-tunes the version on screen.
+
+    Raises:
+        BadInput: there is no `train`.
+        BadPlan: a job is already running.
+    """
+    _check_idle(session, "fine-tune")
+    return session.tune_in_background()
+
+
+def _check_idle(session: Session, what: str) -> None:
+    if session.jobs.active:
+        raise BadPlan(
+            asked=what,
+            found=f"a job is running: {session.jobs.active[0].title}",
+            where="this session",
+            what_to_do="wait until it is done, or cancel it",
+        )
+
+
+def message(error: PrunescopeError) -> dict[str, str]:
+    """An error in its four parts, for the page."""
+    return {
+        "asked": error.asked,
+        "found": error.found,
+        "where": error.where,
+        "what_to_do": error.what_to_do,
+    }
+
+
+def weights_file(session: Session) -> tuple[str, bytes]:
+    """Name and content of the safetensors file with the weights of the version on screen."""
+    version = session.version
+    return f"{file_stem(session)}.safetensors", save(weights(version), metadata={"prunescope": version.name})
+
+
+def plan_file(session: Session) -> tuple[str, str]:
+    """Name and content of the JSON file with the plans that make the version on screen of the original, in order."""
+    plans = [json.loads(made.to_json()) for made in plans_from_original(session, session.version)]
+    return f"{file_stem(session)}.plan.json", json.dumps(plans, indent=1)
+
+
+def file_stem(session: Session) -> str:
+    """A file name of the session's title and the version, letters and digits only."""
+    text = f"{session.title} {session.version.name}".lower()
+    return re.sub(r"[^a-z0-9]+", "-", text).strip("-") or "model"

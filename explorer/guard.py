@@ -1,0 +1,64 @@
+"""Nobody let in: checks on every request of the page's server."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from dash import Dash
+from flask import Response, abort, make_response, redirect, request
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+COOKIE = "prunescope-token"
+NOTEBOOKS = "http://localhost:* http://127.0.0.1:*"  # pages that may show this one in a frame
+
+
+def guard(app: Dash, hosts: Iterable[str] = LOOPBACK, token: str | None = None) -> None:
+    """Refuse requests for other hosts, from other origins, or without the token where there is one.
+
+    Args:
+        hosts: Names under which the page may be asked for; others are a rebound name.
+        token: Asked of every request, once as `?token=`, then as a cookie. None on a loopback address.
+    """
+    allowed = frozenset(hosts)
+    server = app.server
+
+    @server.before_request  # type: ignore[untyped-decorator]
+    def check() -> Response | None:
+        if _name(request.host) not in allowed:
+            abort(403, "This page is not served under that host name.")
+        origin = request.headers.get("Origin")
+        if request.method not in ("GET", "HEAD") and origin and urlsplit(origin).netloc != request.host:
+            abort(403, "Requests from other origins are refused.")
+        if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method not in ("GET", "HEAD"):
+            abort(403, "Requests from other sites are refused.")
+        return _admitted(token) if token else None
+
+    @server.after_request  # type: ignore[untyped-decorator]
+    def add_headers(response: Response) -> Response:
+        hashes = " ".join(f"'{digest}'" if not digest.startswith("'") else digest for digest in app.csp_hashes())
+        response.headers["Content-Security-Policy"] = (
+            f"default-src 'self'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; "
+            f"img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
+            f"frame-ancestors 'self' {NOTEBOOKS}"
+        )
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+
+def _name(host: str) -> str:
+    """ "127.0.0.1:8050" -> "127.0.0.1", "[::1]:8050" -> "[::1]"."""
+    return host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+
+
+def _admitted(token: str) -> Response | None:
+    given = request.args.get("token", "")
+    if given and hmac.compare_digest(given, token):
+        response = make_response(redirect(request.path))
+        response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
+        return response
+    if not hmac.compare_digest(request.cookies.get(COOKIE, ""), token):
+        abort(403, "Open the address with the token that prunescope printed.")
+    return None

@@ -1,0 +1,69 @@
+"""`explore`: the page of a model, inline in Jupyter or in the browser, and its session."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from torch import nn
+
+from prunescope.core.measure import Evaluate
+from prunescope.explorer.server import serve
+from prunescope.explorer.session import Session
+
+
+def explore(
+    model: nn.Module,
+    example_inputs: Any,
+    evaluate: Evaluate | None = None,
+    train: Callable[..., None] | None = None,
+    *,
+    title: str = "",
+    port: int | None = None,
+    height: int = 820,
+    show: bool = True,
+    executor: Executor | None = None,
+) -> Session:
+    """Show a model: inline in a notebook, else in the browser. Returns at once.
+
+    Args:
+        model: Any module; it is never changed.
+        example_inputs: One tensor, a tuple of positional arguments or a dict of keyword arguments.
+        evaluate: `evaluate(model) -> float`, higher is better; without it no accuracy is shown.
+        train: `train(model, report)`, the user's fine-tuning.
+        title: What the page calls the model; its class name if empty.
+        port: Of the page; a free one if None.
+        height: Of the frame in a notebook, pixels.
+        show: False only serves the page, at `session.url`.
+        executor: Runs the jobs (cutting, measuring); one thread of its own if None.
+
+    Returns:
+        The session: `session.model` is the version on screen. The page is served as long as the process lives.
+
+    Raises:
+        TraceFailed: the model does not run on the inputs.
+    """
+    session = Session(model, example_inputs, evaluate=evaluate, train=train, title=title, executor=executor)
+    served = serve(session, port=port)
+    served.in_background()
+    session.start()
+    if show:
+        _show(served.url, height)
+    return session
+
+
+def _show(url: str, height: int) -> None:
+    if not _in_notebook():
+        webbrowser.open(url)
+        return
+    from IPython.display import IFrame, display
+
+    display(IFrame(url, width="100%", height=height))  # type: ignore[no-untyped-call]
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and "IPKernelApp" in shell.config

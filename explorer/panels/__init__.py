@@ -1,0 +1,1 @@
+"""The panels of the explorer: one file each, with one JavaScript namespace of the same name."""

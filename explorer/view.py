@@ -1,0 +1,242 @@
+"""Core objects -> plain records that a page can show. Nothing here knows Dash or Plotly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from prunescope.core import CRITERIA, DependencyGraph, Group, Layer, Member
+from prunescope.core.cost import CountedDim, Product, ledger
+from prunescope.core.graph import Side
+from prunescope.core.importance import Scores, member_importance
+from prunescope.core.plan import cut_groups
+from prunescope.explorer.layout import LayerBox
+from prunescope.explorer.session import Session, Version
+
+SIDE_SIGNS = {"in": "f\u207b", "out": "f\u207a", "both": "f\u207b f\u207a"}
+OVERVIEW_BINS = 64
+
+
+def layer_boxes(graph: DependencyGraph) -> tuple[LayerBox, ...]:
+    """A box for every layer, in the order in which they ran."""
+    return tuple(
+        LayerBox(
+            id=layer.name,
+            label=layer.name.rpartition(".")[2],
+            kind=layer.kind,
+            module=enclosing(layer),
+            detail=shape_text(layer.output_shape),
+        )
+        for layer in graph.layers
+    )
+
+
+def enclosing(layer: Layer) -> str:
+    """The path of the module whose frame the layer stands in."""
+    return layer.module.rpartition(".")[0] if layer.is_module else layer.module
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """(1, 64, 56, 56) -> "64 x 56 x 56": the batch is left out."""
+    return " \u00d7 ".join(map(str, shape[1:] if len(shape) > 1 else shape))
+
+
+def coupling_record(graph: DependencyGraph) -> dict[str, Any]:
+    """Who is coupled with whom, as the page's highlight needs it.
+
+    Returns:
+        `layers`: layer -> {"out": group index or None, "in": ...}; `groups`, by index: {name, kind, size, members:
+        [{layer, side}], lock}; `locked`: layer -> reason why its output side cannot be cut.
+    """
+    groups = [_group_record(graph, group) for group in (*graph.groups, *graph.locked_groups)]
+    sides = {layer.name: {side: graph.group_of(layer.name, side) for side in _SIDES} for layer in graph.layers}
+    return {
+        "layers": {
+            name: {side: None if group is None else group.index for side, group in found.items()}
+            for name, found in sides.items()
+        },
+        "groups": groups,
+        "locked": {
+            name: found["out"].lock.reason for name, found in sides.items() if found["out"] and found["out"].lock
+        },
+    }
+
+
+_SIDES: tuple[Side, Side] = ("out", "in")
+
+
+def _group_record(graph: DependencyGraph, group: Group) -> dict[str, Any]:
+    members = [{"layer": layer, "side": side} for layer, side in group_layers(graph, group).items()]
+    return {
+        "name": group.name,
+        "kind": group.kind,
+        "size": group.size,
+        "members": members,
+        "lock": group.lock.reason if group.lock else None,
+    }
+
+
+def group_layers(graph: DependencyGraph, group: Group) -> dict[str, str]:
+    """The layers that hold a member of the group, by name, with the side that it is on: "in", "out" or "both"."""
+    owned: dict[str, set[str]] = {}
+    for member in group.members:
+        owned.setdefault(member.parameter, set()).add(member.side)
+    found: dict[str, str] = {}
+    for layer in graph.layers:
+        sides = set().union(*(owned.get(parameter, set()) for parameter in layer.parameters))
+        if sides:
+            found[layer.name] = sides.pop() if len(sides) == 1 else "both" if sides != {"out", "both"} else "out"
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """One line of the table of members."""
+
+    layer: str
+    parameter: str  # last part of its name
+    dim: int
+    size: int  # of the dimension
+    indices: str  # how many of its indices a unit holds
+    side: str  # f-, f+ or both
+    kind: str  # "weight" for what is trained, "statistic" for a buffer
+
+
+def member_rows(group: Group) -> tuple[MemberRow, ...]:
+    return tuple(
+        MemberRow(
+            layer=member.layer or "(model)",
+            parameter=member.parameter.rpartition(".")[2],
+            dim=member.dim,
+            size=member.size,
+            indices=_indices_text(member),
+            side=SIDE_SIGNS[member.side],
+            kind="statistic" if member.is_buffer else "weight",
+        )
+        for member in group.members
+    )
+
+
+def _indices_text(member: Member) -> str:
+    counts = sorted({len(index) for index in member.indices})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def group_sentence(graph: DependencyGraph, group: Group, layer: str, side: Side) -> str:
+    """What the selection is, in one sentence."""
+    layers = len(group_layers(graph, group))
+    what = f"{group.size} {group.kind}" if group.size != 1 else f"1 unit ({group.kind})"
+    where = "output" if side == "out" else "input"
+    return f"The {where} side of {layer}: {what} that go through {layers} layer{'s' if layers != 1 else ''} together."
+
+
+@dataclass(frozen=True, slots=True)
+class Heatmap:
+    """A grid of values to colour, with the words for its axes."""
+
+    values: list[list[float]]  # rows x columns, 0 to 1
+    rows: tuple[str, ...]
+    columns: tuple[int, ...]  # units, most important first
+    totals: tuple[float, ...]  # the units' normalised scores, in the order of `columns`
+
+
+def importance_heatmap(graph: DependencyGraph, group: Group, scores: Tensor, criterion: str) -> Heatmap:
+    """Members by units, units sorted by the group's importance, each row scaled to its own largest value.
+
+    A unit that matters in one layer and not in another shows as a light cell over a dark one.
+    """
+    trained = [n for n, member in enumerate(group.members) if not member.is_buffer]
+    importance = member_importance(graph, group, criterion)[trained]
+    order = scores.argsort(descending=True, stable=True)
+    largest = importance.amax(dim=1, keepdim=True).clamp_min(1e-30)
+    rows = [f"{group.members[n].parameter} [{group.members[n].dim}]" for n in trained]
+    return Heatmap(
+        values=(importance / largest)[:, order].tolist(),
+        rows=tuple(rows),
+        columns=tuple(order.tolist()),
+        totals=tuple(scores[order].tolist()),
+    )
+
+
+def overview_heatmap(graph: DependencyGraph, scores: Scores) -> Heatmap:
+    """All groups, one row each, its units sorted by score and spread over the same width, on one common scale."""
+    rows, values = [], []
+    for group in cut_groups(graph):
+        ranked = np.sort(scores[group.name].numpy())[::-1]
+        at = np.minimum((np.arange(OVERVIEW_BINS) + 0.5) / OVERVIEW_BINS * group.size, group.size - 1).astype(int)
+        rows.append(group.name)
+        values.append(ranked[at].tolist())
+    return Heatmap(values, tuple(rows), tuple(range(OVERVIEW_BINS)), ())
+
+
+def ledger_record(graph: DependencyGraph, scores: Scores) -> dict[str, Any]:
+    """What the page needs to say parameters and MACs while the slider moves, for cuts of the least important units.
+
+    Returns:
+        `dims`: [size, [[group, n], ...]] where n is how many indices each removed unit takes, or a list: how many the
+        first 0, 1, 2 ... removed units take together. `parameters`, `macs`: [factor, dim, dim, ...], to be summed.
+        `sizes`: group -> K. `all`: the groups that a cut of the whole model takes.
+    """
+    book = ledger(graph)
+    order = {group.index: scores[group.name].argsort(stable=True).numpy() for group in graph.groups}
+    return {
+        "dims": [_dim_record(dim, order) for dim in book.dims],
+        "parameters": [_product_record(product) for product in book.parameters],
+        "macs": [_product_record(product) for product in book.macs],
+        "sizes": {str(group.index): group.size for group in graph.groups},
+        "all": [group.index for group in cut_groups(graph)],
+    }
+
+
+def _dim_record(dim: CountedDim, order: Mapping[int, Any]) -> list[Any]:
+    parts: list[Any] = []
+    for group, counts in dim.parts:
+        uniform = bool((counts == counts[0]).all())
+        taken = int(counts[0]) if uniform else [0, *np.cumsum(counts[order[group]]).tolist()]
+        parts.append([group, taken])
+    return [dim.size, parts]
+
+
+def _product_record(product: Product) -> list[int]:
+    return [product.factor, *product.dims]
+
+
+def version_rows(session: Session) -> list[dict[str, Any]]:
+    """A record for each version, with what it has of the original in parentheses."""
+    original = session.versions[0]
+    return [_version_row(version, original, version.id == session.version.id) for version in session.versions]
+
+
+def _version_row(version: Version, original: Version, shown: bool) -> dict[str, Any]:
+    return {
+        "id": version.id,
+        "parent": version.parent,
+        "name": version.name,
+        "shown": shown,
+        "parameters": version.parameters,
+        "parameters_share": version.parameters / max(original.parameters, 1),
+        "macs": version.macs,
+        "macs_share": version.macs / max(original.macs, 1),
+        "bytes": version.bytes,
+        "accuracy": version.accuracy,
+        "latency": version.latency.median_ms if version.latency else None,
+        "latency_spread": version.latency.iqr_ms if version.latency else None,
+        "exact": str(version.pruned.verification) if version.pruned else "",
+        "problem": version.problem,
+    }
+
+
+def quantity(value: float) -> str:
+    """272474 -> "272 k", 41200000 -> "41.2 M": three digits and a unit."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {unit}" if value / size < 999.5 else f"{value / size:.0f} {unit}"
+    return f"{value:g}"
+
+
+def criteria_options() -> list[dict[str, str]]:
+    return [{"value": criterion.name, "label": criterion.label} for criterion in CRITERIA.values()]

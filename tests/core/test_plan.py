@@ -1,0 +1,139 @@
+"""Plans: what is decided is a value, and what cannot be decided is said."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from prunescope.core import Plan, plan, plan_units, predicted, prune, score, trace
+from prunescope.core.cost import ledger
+from prunescope.core.errors import BadPlan, PrunescopeError
+from prunescope.core.measure import macs, parameters
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 12, 3),
+        nn.Flatten(),
+        nn.Linear(12 * 16, 5),
+    ).eval()
+
+
+X = torch.randn(1, 3, 8, 8)
+
+
+def test_a_plan_survives_json() -> None:
+    graph = trace(network(), X)
+    made = plan(graph, score(graph), ratio=0.5)
+    read = Plan.from_json(made.to_json())
+    assert read == made
+    cut_again = prune(network(), read).model
+    cut = prune(graph.model, made).model
+    assert all(torch.equal(a, b) for a, b in zip(cut.parameters(), cut_again.parameters(), strict=True))
+
+
+def test_the_least_important_units_go() -> None:
+    model = network()
+    with torch.no_grad():
+        model[0].weight[[2, 5]] *= 1e-3
+        model[0].bias[[2, 5]] *= 1e-3
+        model[1].weight[[2, 5]] *= 1e-3
+        model[3].weight[:, [2, 5]] *= 1e-3
+    graph = trace(model, X)
+    made = plan(graph, score(graph), ratio=0.25, groups=["0"])
+    assert made.removals[0].units == (2, 5)
+
+
+def test_scores_are_the_squared_weights_of_all_members_over_the_groups_mean() -> None:
+    model = network()
+    graph = trace(model, X)
+    norm, first, second = model[1], model[0], model[3]
+    expected = (
+        first.weight.square().sum((1, 2, 3))
+        + first.bias.square()
+        + norm.weight.square()
+        + norm.bias.square()
+        + second.weight.square().sum((0, 2, 3))
+    )
+    torch.testing.assert_close(score(graph)["0"], (expected / expected.mean()).detach())
+
+
+def test_every_unit_of_a_flattened_channel_goes() -> None:
+    graph = trace(network(), X)
+    group = graph.group_of("3")
+    assert group is not None
+    member = next(m for m in group.members if m.parameter == "5.weight")
+    assert list(member.indices[1]) == list(range(16, 32))
+
+
+@pytest.mark.parametrize("units", [{"0": [1]}, {"3": [0, 7]}, {"0": [0, 1, 2], "3": [11]}])
+def test_predicted_cost_is_the_measured_one(units: dict[str, list[int]]) -> None:
+    graph = trace(network(), X)
+    made = plan_units(graph, units)
+    left = predicted(graph, made)
+    cut = prune(graph.model, made).model
+    assert (left.parameters, left.macs) == (parameters(cut), macs(cut, X))
+
+
+def test_a_units_cost_is_what_its_removal_saves() -> None:
+    graph = trace(network(), X)
+    group = graph.group("0")
+    cost = ledger(graph).unit_costs(group)
+    cut = prune(graph.model, plan_units(graph, {"0": [3]})).model
+    assert cost.parameters == parameters(graph.model) - parameters(cut)
+    assert cost.macs == macs(graph.model, X) - macs(cut, X)
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1, 1.5, float("nan"), "half", True])
+def test_a_ratio_out_of_range_is_refused(ratio: object) -> None:
+    graph = trace(network(), X)
+    with pytest.raises(BadPlan, match="from 0 up to"):
+        plan(graph, score(graph), ratio=ratio)  # type: ignore[arg-type]
+
+
+def test_a_plan_for_another_model_is_refused_and_nothing_changes() -> None:
+    graph = trace(network(), X)
+    made = plan(graph, score(graph), ratio=0.5)
+    other = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, 5))
+    before = parameters(other)
+    with pytest.raises(BadPlan, match="another model"):
+        prune(other, made)
+    assert parameters(other) == before
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        ({"0": [8]}, r"units \[8\] do not exist"),
+        ({"0": range(8)}, "no unit would be left"),
+        ({"5": [0]}, "it is the model's output"),
+        ({"nowhere": [0]}, "no group of that name"),
+    ],
+)
+def test_units_that_cannot_go_are_named(units: dict[str, list[int]], message: str) -> None:
+    with pytest.raises(BadPlan, match=message):
+        plan_units(trace(network(), X), units)
+
+
+def test_text_that_is_no_plan_is_refused() -> None:
+    for text in ("", "{}", '{"format": 99}', "[1]"):
+        with pytest.raises(BadPlan, match="read a plan"):
+            Plan.from_json(text)
+
+
+def test_an_empty_plan_is_refused_with_the_way_out() -> None:
+    graph = trace(network(), X)
+    with pytest.raises(PrunescopeError, match="higher ratio"):
+        prune(graph.model, plan(graph, score(graph), ratio=0.01))
+
+
+def test_protected_layers_keep_their_units() -> None:
+    graph = trace(network(), X)
+    for protected, left in (("3", {"0"}), ("2", {"3"}), ("0", {"3"})):
+        made = plan(graph, score(graph), ratio=0.5, protect=[protected])
+        assert {removal.group for removal in made.removals} == left

@@ -1,0 +1,175 @@
+"""What a trace sees, and that it leaves the model as it was."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from prunescope.core import trace
+from prunescope.core.errors import BadInput, TraceFailed
+
+
+class Residual(nn.Module):
+    """Two convolutions around a shortcut, then a classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.inner = nn.Conv2d(8, 16, 3, padding=1)
+        self.outer = nn.Conv2d(16, 8, 3, padding=1)
+        self.drop = nn.Dropout(0.5)
+        self.fc = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.stem(x)).relu()
+        x = x + self.outer(self.inner(x).relu())
+        return self.fc(self.drop(x.mean((2, 3))))
+
+
+X = torch.randn(2, 3, 8, 8)
+
+
+def test_coupled_layers_are_those_that_an_addition_ties() -> None:
+    graph = trace(Residual(), X)
+    group = graph.group_of("stem")
+    assert group is not None
+    assert set(group.layers) == {"stem", "norm", "inner", "outer", "fc"}
+    assert group.size == 8
+    assert graph.group_of("outer") == group
+    inner = graph.group_of("inner")
+    assert inner is not None
+    assert set(inner.layers) == {"inner", "outer"}
+    assert graph.group_of("outer", side="in") == inner
+
+
+def test_sides_of_members_are_those_of_the_layer() -> None:
+    group = trace(Residual(), X).group_of("stem")
+    assert group is not None
+    sides = {(m.parameter, m.dim): m.side for m in group.members}
+    assert sides["stem.weight", 0] == "out"
+    assert sides["inner.weight", 1] == "in"
+    assert sides["fc.weight", 1] == "in"
+    assert sides["norm.weight", 0] == "both"
+
+
+def test_the_model_is_left_exactly_as_it_was_found() -> None:
+    model = Residual().train()
+    model.drop.eval()
+    before = copy.deepcopy(model.state_dict())
+    modes = [module.training for module in model.modules()]
+    attributes = [set(vars(module)) for module in model.modules()]
+    state = torch.random.get_rng_state()
+    trace(model, X)
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
+    assert modes == [module.training for module in model.modules()]
+    assert attributes == [set(vars(module)) for module in model.modules()]
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_the_model_is_left_as_it_was_where_it_fails() -> None:
+    model = Residual().train()
+    with pytest.raises(TraceFailed):
+        trace(model, torch.randn(2, 4, 8, 8))
+    assert model.training
+    assert model.norm.training
+
+
+def test_input_and_output_are_locked_with_their_reason() -> None:
+    graph = trace(Residual(), X)
+    reasons = {(lock.parameter, lock.dim): lock.reason for lock in graph.locks}
+    assert reasons["stem.weight", 1] == "it meets the model's input"
+    assert reasons["fc.weight", 0] == "it is the model's output"
+    group = graph.group_of("fc")
+    assert group is not None
+    assert group.lock is not None
+
+
+def test_why_names_the_addition_and_its_line() -> None:
+    chain = trace(Residual(), X).why("stem", "outer")
+    assert any("add" in step and "test_trace.py" in step for step in chain)
+
+
+def test_nothing_ties_layers_of_different_groups() -> None:
+    class Chain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(4, 5), nn.Linear(5, 6), nn.Linear(6, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.c(self.b(self.a(x)))
+
+    assert trace(Chain(), torch.randn(1, 4)).why("a", "c") == ()
+
+
+def test_an_operation_without_a_rule_locks_what_it_touches_and_says_so() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.c(torch.fft.fft(self.b(self.a(x))).real)
+
+    graph = trace(Odd(), torch.randn(3, 4))
+    assert graph.group_of("a") in graph.groups
+    lock = next(lock for lock in graph.locks if lock.parameter == "b.weight" and lock.dim == 0)
+    assert "no rule says how aten._fft_r2c" in lock.reason
+    assert "test_trace.py" in lock.source
+
+
+def test_decisions_by_value_are_traced_with_values() -> None:
+    class Branch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(4, 6), nn.Linear(6, 2), nn.Linear(6, 2)
+            nn.init.constant_(self.a.bias, 100.0)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.a(x)
+            return self.b(x) if float(x.sum()) > 1 else self.c(x)
+
+    graph = trace(Branch(), torch.randn(1, 4))
+    assert "b" in {layer.name for layer in graph.layers}
+    assert any("values" in note for note in graph.notes)
+    assert any("not reached" in note and "c.weight" in note for note in graph.notes)
+
+
+def test_a_module_called_twice_is_two_layers_with_one_set_of_weights() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.b(self.a(self.a(x)))
+
+    graph = trace(Twice(), torch.randn(1, 4))
+    assert {"a", "a#2"} <= {layer.name for layer in graph.layers}
+    group = graph.group_of("a#2")
+    assert group is not None
+    assert group.lock is not None  # its output is its own input, which is the model's
+
+
+def test_bad_input_says_what_was_asked_and_found() -> None:
+    with pytest.raises(BadInput, match=r"an object of type str"):
+        trace("resnet50", X)  # type: ignore[arg-type]
+    with pytest.raises(TraceFailed, match=r"(?s)expected input.*to have 3 channels.*Where: module stem"):
+        trace(Residual(), torch.randn(1, 1, 8, 8))
+    graph = trace(Residual(), X)
+    with pytest.raises(BadInput, match="one of inner"):
+        graph.group_of("iner")
+    with pytest.raises(BadInput, match="'in'"):
+        graph.group_of("inner", side="left")  # type: ignore[arg-type]
+
+
+def test_the_table_has_a_row_for_each_layer_with_its_reason() -> None:
+    table = trace(Residual(), X).table()
+    assert table.loc["fc", "why_not"] == "it is the model's output"
+    assert bool(table.loc["inner", "prunable"])
+    assert table.loc["inner", "macs"] == 2 * 8 * 8 * 8 * 16 * 9
