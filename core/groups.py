@@ -36,13 +36,13 @@ class Coupling:
 def couplings_of(space: LabelSpace) -> tuple[Coupling, ...]:
     """One coupling for a model without grids, else two: whole rows first (heads), whole columns first."""
     family = _components(space.count, space.edges + [edge for grid in space.grids for edge in _both_ways(grid)])
-    if not space.grids:
-        return (_coupling(space, family, by_rows=True),)
-    return tuple(_coupling(space, family, by_rows) for by_rows in (True, False))
+    before = _components(space.count, space.edges) if space.grids else family
+    ways = (True, False) if space.grids else (True,)
+    return tuple(_coupling(space, family, before, by_rows) for by_rows in ways)
 
 
-def _coupling(space: LabelSpace, family: Vector, by_rows: bool) -> Coupling:
-    before = _components(space.count, space.edges)
+def _coupling(space: LabelSpace, family: Vector, before: Vector, by_rows: bool) -> Coupling:
+    """`before`: components by edges alone, without what the choice of rows or columns ties."""
     locked = np.zeros(before.max(initial=-1) + 1, dtype=bool)
     for lock in space.locks:
         locked[before[lock.labels]] = True
@@ -53,7 +53,7 @@ def _coupling(space: LabelSpace, family: Vector, by_rows: bool) -> Coupling:
         _tie(ties, grid, rows)
         kinds.append((grid.elements, grid.row_kind if rows else grid.column_kind))
     edges, locks = (*space.edges, *ties.edges), (*space.locks, *ties.locks)
-    component = _components(space.count, edges)
+    component = _components(space.count, edges) if space.grids else before
     count = int(component.max(initial=-1)) + 1
     lock_of = np.full(count, -1, dtype=np.int64)
     for n in range(len(locks) - 1, -1, -1):
@@ -136,18 +136,25 @@ def groups_of(record: Record) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
     gridded = _gridded_families(record)
     for option, coupling in enumerate(record.couplings):
         # a family without a grid is cut in one way only: the first coupling has it
-        wanted = np.ones(holdings.label.size, dtype=bool) if option == 0 else gridded[coupling.family[holdings.label]]
+        wanted = _has_units(coupling)[coupling.component[holdings.label]]
+        if option > 0:
+            wanted &= gridded[coupling.family[holdings.label]]
         found += _groups_in(record, holdings, option, wanted)
-    found = _without_repeats(found)
+    if len(record.couplings) > 1:
+        found = _without_repeats(found)
     names: dict[str, int] = {}
     groups: list[Group] = []
     locked: list[Group] = []
     for _, group in sorted(found, key=lambda pair: (pair[1].option, pair[0])):
-        if group.lock is None:
-            groups.append(group)
-        elif group.lock.reason != POSITIONS.reason:
-            locked.append(group)
+        (locked if group.lock else groups).append(group)
     return _numbered(groups, 0, names), _numbered(locked, len(groups), names)
+
+
+def _has_units(coupling: Coupling) -> NDArray[np.bool_]:
+    """(components,) False for pixels and kernel taps, which nobody takes for units."""
+    positions = [lock.reason == POSITIONS.reason for lock in coupling.locks]
+    # -1, nothing locks it, reads the last entry
+    return ~np.array([*positions, False])[coupling.lock]
 
 
 def _gridded_families(record: Record) -> NDArray[np.bool_]:
@@ -175,7 +182,7 @@ def _groups_in(record: Record, holdings: _Holdings, option: int, wanted: NDArray
     np.minimum.at(group_first, signature[component], first[component])
     order = np.lexsort((index, first[component], dimension, signature[component]))
     label, dimension, index, component = label[order], dimension[order], index[order], component[order]
-    bounds = np.flatnonzero(np.diff(signature[component], prepend=-1, append=-1))
+    bounds = _bounds(signature[component])
     result = []
     for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         part = slice(start, stop)
@@ -196,6 +203,12 @@ def _signatures(component: Vector, dimension: Vector, dimensions: int, coupling:
     return np.unique(table, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
+def _bounds(values: Vector) -> Vector:
+    """Where runs of equal values begin, and the end of the last."""
+    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
+    return np.concatenate([[0], changes, [values.size]])
+
+
 def _group(
     record: Record,
     holdings: _Holdings,
@@ -206,7 +219,9 @@ def _group(
     component: Vector,
 ) -> Group:
     coupling = record.couplings[option]
-    bounds = np.flatnonzero(np.diff(dimension, prepend=-1, append=-1))
+    bounds = _bounds(dimension)
+    first = slice(0, int(bounds[1]))
+    units = component[first][_bounds(component[first])[:-1]]
     members = []
     for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         name, dim, size = holdings.dimensions[int(dimension[start])]
@@ -218,11 +233,9 @@ def _group(
                 side=_SIDES[int(record.sides[label[start]])],  # type: ignore[arg-type]
                 layer=name.rpartition(".")[0],
                 is_buffer=record.parameters[name].is_buffer,
-                indices=_by_unit(index[start:stop], component[start:stop]),
+                indices=_by_unit(index[start:stop], component[start:stop], units.size),
             )
         )
-    first = slice(int(bounds[0]), int(bounds[1]))
-    units = component[first][np.flatnonzero(np.diff(component[first], prepend=-1))]
     kind = coupling.kind[int(units[0])]
     return Group(
         index=-1,
@@ -237,12 +250,13 @@ def _group(
     )
 
 
-def _by_unit(index: Vector, component: Vector) -> Vector | tuple[Vector, ...]:
-    starts = np.flatnonzero(np.diff(component, prepend=-1))
-    counts = np.diff(np.append(starts, index.size))
-    if (counts == counts[0]).all():
-        return index.reshape(-1, int(counts[0]))
-    return tuple(np.split(index, starts[1:]))
+def _by_unit(index: Vector, component: Vector, units: int) -> Vector | tuple[Vector, ...]:
+    """The indices of each unit, from indices that are sorted by unit; every unit holds one or more."""
+    if index.size % units == 0:
+        table = component.reshape(units, -1)
+        if index.size == units or (table == table[:, :1]).all():
+            return index.reshape(units, -1)
+    return tuple(np.split(index, np.flatnonzero(component[1:] != component[:-1]) + 1))
 
 
 def _group_lock(record: Record, coupling: Coupling, lock: int, members: list[Member], units: int) -> Lock | None:
