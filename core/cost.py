@@ -47,8 +47,7 @@ class Ledger:
 
     def cost(self, removed: Removed) -> Cost:
         """The cost that is left when these units go."""
-        units = {group: np.asarray(list(chosen), dtype=np.int64) for group, chosen in removed.items() if len(chosen)}
-        sizes = [dim.size - sum(int(n[units[g]].sum()) for g, n in dim.parts if g in units) for dim in self.dims]
+        sizes = sizes_left(self.dims, removed)
         return Cost(_total(self.parameters, sizes), _total(self.macs, sizes))
 
     def unit_costs(self, group: Group) -> Cost:
@@ -57,17 +56,23 @@ class Ledger:
         return Cost(before.parameters - after.parameters, before.macs - after.macs)
 
 
+def sizes_left(dims: Sequence[CountedDim], removed: Removed) -> list[int]:
+    """The sizes of the dimensions when these units go."""
+    units = {group: np.asarray(list(chosen), dtype=np.int64) for group, chosen in removed.items() if len(chosen)}
+    return [dim.size - sum(int(n[units[g]].sum()) for g, n in dim.parts if g in units) for dim in dims]
+
+
 def _total(products: Iterable[Product], sizes: Sequence[int]) -> int:
     return sum(product.factor * prod(sizes[d] for d in product.dims) for product in products)
 
 
 def ledger(graph: DependencyGraph) -> Ledger:
     """The ledger of a graph; computed once for each."""
-    return _ledger(_GraphKey(graph))
+    return _ledger(GraphKey(graph))
 
 
 @dataclass(frozen=True, slots=True)
-class _GraphKey:
+class GraphKey:
     """A graph as a key of a cache, by identity."""
 
     graph: DependencyGraph
@@ -76,13 +81,13 @@ class _GraphKey:
         return id(self.graph)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _GraphKey) and other.graph is self.graph
+        return isinstance(other, GraphKey) and other.graph is self.graph
 
 
 @lru_cache(maxsize=32)
-def _ledger(key: _GraphKey) -> Ledger:
+def _ledger(key: GraphKey) -> Ledger:
     record = key.graph.record
-    counter = _Counter(key.graph)
+    counter = DimCounter(key.graph)
     parameters = [
         counter.product(prod(_fixed_sizes(p.dims, tuple(p.tensor.shape))), _vectors(p.dims))
         for p in record.parameters.values()
@@ -98,7 +103,7 @@ def _ledger(key: _GraphKey) -> Ledger:
     return Ledger(tuple(counter.dims), tuple(parameters), tuple(macs))
 
 
-class _Counter:
+class DimCounter:
     """Gives each distinct label vector its position among the counted dimensions."""
 
     def __init__(self, graph: DependencyGraph) -> None:
@@ -116,9 +121,10 @@ class _Counter:
         self._sizes = {found.index: found.size for found in graph.groups}
 
     def product(self, factor: int, dims: Sequence[Vector]) -> Product:
-        return Product(factor, tuple(self._position(dim) for dim in dims))
+        return Product(factor, tuple(self.position(dim) for dim in dims))
 
-    def _position(self, dim: Vector) -> int:
+    def position(self, dim: Vector) -> int:
+        """Its position in `dims`, where it is entered at the first call."""
         key = dim.tobytes()
         if key not in self._known:
             self._known[key] = len(self.dims)

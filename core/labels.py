@@ -15,10 +15,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from prunescope.core.sizes import SizeUse
 
 Vector: TypeAlias = NDArray[np.int64]
 
@@ -107,6 +110,7 @@ class LabelSpace:
     statistics: list[Statistic] = field(default_factory=list)
     counted: list[CountedAttribute] = field(default_factory=list)
     terms: list[Term] = field(default_factory=list)
+    uses: list[SizeUse] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     _reason_codes: dict[str, int] = field(default_factory=dict)
     _split_grids: dict[tuple[bytes, int], Grid] = field(default_factory=dict)

@@ -11,6 +11,7 @@ import torch
 
 from prunescope.core.cost import Cost, ledger
 from prunescope.core.errors import BadPlan
+from prunescope.core.fitting import fitted
 from prunescope.core.graph import DependencyGraph, Group
 from prunescope.core.importance import Scores
 from prunescope.core.inputs import describe_inputs
@@ -96,6 +97,8 @@ def plan(
 ) -> Plan:
     """The least important units of each group, a share of `ratio`, rounded down, never all.
 
+    Where the model's code ties sizes that no operation joins, fewer units go, so that every size fits.
+
     Args:
         graph: A traced model.
         scores: What `score` gave for this graph.
@@ -117,7 +120,9 @@ def plan(
             where="argument scores",
             what_to_do="score the same graph: plan(graph, score(graph), ratio=...)",
         )
-    return plan_units(graph, {group.name: _least(scores[group.name], int(group.size * ratio)) for group in chosen})
+    least = {group.index: _least(scores[group.name], int(group.size * ratio)) for group in chosen}
+    fits = fitted(graph, least)
+    return plan_units(graph, {group.name: fits[group.index] for group in chosen})
 
 
 def plan_units(graph: DependencyGraph, units: Mapping[str, Iterable[int]]) -> Plan:
@@ -190,7 +195,7 @@ def _protected(graph: DependencyGraph, names: Iterable[str]) -> set[str]:
 
 def _least(scores: torch.Tensor, count: int) -> list[int]:
     order: list[int] = torch.argsort(scores, stable=True).tolist()
-    return sorted(order[:count])
+    return order[:count]
 
 
 def _removal(group: Group, units: list[int]) -> Removal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from prunescope.core.errors import BadInput, BadPlan
+from prunescope.core.fitting import clash_text, size_ties
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.inputs import random_inputs
+from prunescope.core.known_layers import sizes_of
 from prunescope.core.labels import Vector
 from prunescope.core.plan import Plan, fingerprint
+from prunescope.core.sizes import AttributeKey
 from prunescope.core.trace import trace
 from prunescope.core.verify import Verification, verified
 
@@ -67,7 +70,7 @@ def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: b
         )
     removed = removed_indices(graph, plan)
     pruned = rebuilt(model, {id(tensor): cut(tensor, dims) for tensor, dims in removed.values()})
-    repairs = _repair(pruned, graph, removed_labels(graph, plan))
+    repairs = _repair(pruned, graph, removed_labels(graph, plan), _settled(graph, plan))
     verification = verified(graph, pruned, removed, removed_labels(graph, plan)) if verify else None
     return Pruned(pruned, plan, repairs, verification, graph)
 
@@ -148,9 +151,30 @@ def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
     return copy.deepcopy(model, memo)
 
 
-def _repair(model: nn.Module, graph: DependencyGraph, gone: np.ndarray[Any, np.dtype[np.bool_]]) -> tuple[Repair, ...]:
+def _settled(graph: DependencyGraph, plan: Plan) -> Mapping[AttributeKey, int]:
+    """New values of the attributes that hold sizes. Raises BadPlan where a size in the code would not fit."""
+    settled = size_ties(graph).settled({graph.group(r.group).index: r.units for r in plan.removals})
+    if not settled.clashes:
+        return settled.attributes
+    faults = [clash_text(graph, clash) for clash in settled.clashes]
+    raise BadPlan(
+        asked=f"cut units of {', '.join(removal.group for removal in plan.removals[:5])}",
+        found="sizes in the model's code would not fit: " + "; ".join(dict.fromkeys(faults[:3])),
+        where=type(graph.model).__name__,
+        what_to_do="cut the groups that share the size by the same amount: plan(graph, scores, ratio=...) does",
+    )
+
+
+def _repair(
+    model: nn.Module,
+    graph: DependencyGraph,
+    gone: np.ndarray[Any, np.dtype[np.bool_]],
+    attributes: Mapping[AttributeKey, int],
+) -> tuple[Repair, ...]:
     modules = dict(model.named_modules())
     repairs: dict[tuple[str, str], Repair] = {}
+    for key, value in attributes.items():
+        _set_inside(repairs, key, modules[key.module], value)
     for counted in graph.record.space.counted:
         labels = counted.labels
         left = int(labels.size - gone[labels[labels >= 0]].sum())
@@ -159,9 +183,33 @@ def _repair(model: nn.Module, graph: DependencyGraph, gone: np.ndarray[Any, np.d
             value = _with_position(getattr(module, counted.attribute), counted.position, left)
             _set(repairs, counted.module, module, counted.attribute, value)
     for path, module in modules.items():
-        for attribute, value in _sizes_of(module).items():
+        for attribute, value in sizes_of(module).items():
             _set(repairs, path, module, attribute, value)
     return tuple(repairs.values())
+
+
+def _set_inside(repairs: dict[tuple[str, str], Repair], key: AttributeKey, module: nn.Module, value: int) -> None:
+    """Set an attribute of a module, or what it holds: an entry of a tuple or list, an attribute of an object."""
+    if not key.trail:
+        _set(repairs, key.module, module, key.name, value)
+        return
+    steps: tuple[str | int, ...] = (key.name, *key.trail)
+    holders: list[Any] = [module]
+    for step in steps[:-1]:
+        holders.append(holders[-1][step] if isinstance(step, int) else getattr(holders[-1], step))
+    last = steps[-1]
+    before = holders[-1][last] if isinstance(last, int) else getattr(holders[-1], last)
+    if before == value:
+        return
+    # a tuple cannot be changed in place: it is made anew, and so is what holds it
+    changed: Any = value
+    for holder, step in zip(reversed(holders), reversed(steps), strict=True):
+        if isinstance(step, str):
+            setattr(holder, step, changed)
+            break
+        changed = type(holder)((*holder[:step], changed, *holder[step + 1 :]))
+    inside = str(key).removeprefix(f"{key.module}.")
+    repairs[key.module, inside] = Repair(key.module, inside, before, value)
 
 
 def _with_position(value: Any, position: int | None, left: int) -> Any:
@@ -177,55 +225,3 @@ def _set(repairs: dict[tuple[str, str], Repair], path: str, module: nn.Module, a
     setattr(module, attribute, value)
     first = repairs.get((path, attribute))
     repairs[path, attribute] = Repair(path, attribute, first.before if first else before, value)
-
-
-def _sizes_of(module: nn.Module) -> dict[str, Any]:
-    """The size attributes of torch's own layers, as their tensors say now."""
-    for kind, sizes in _KNOWN_LAYERS:
-        if isinstance(module, kind):
-            return sizes(module)
-    return {}
-
-
-def _linear(module: Any) -> dict[str, Any]:
-    return {"in_features": module.weight.shape[1], "out_features": module.weight.shape[0]}
-
-
-def _convolution(module: Any) -> dict[str, Any]:
-    first, second = module.weight.shape[:2]
-    if module.transposed:
-        return {"in_channels": first, "out_channels": second * module.groups}
-    return {"in_channels": second * module.groups, "out_channels": first}
-
-
-def _norm(module: Any) -> dict[str, Any]:
-    tensor = module.weight if module.weight is not None else module.running_mean
-    return {} if tensor is None else {"num_features": tensor.shape[0]}
-
-
-def _group_norm(module: Any) -> dict[str, Any]:
-    return {} if module.weight is None else {"num_channels": module.weight.shape[0]}
-
-
-def _layer_norm(module: Any) -> dict[str, Any]:
-    return {} if module.weight is None else {"normalized_shape": tuple(module.weight.shape)}
-
-
-def _embedding(module: Any) -> dict[str, Any]:
-    return {"num_embeddings": module.weight.shape[0], "embedding_dim": module.weight.shape[1]}
-
-
-def _prelu(module: Any) -> dict[str, Any]:
-    return {"num_parameters": module.weight.shape[0]}
-
-
-_KNOWN_LAYERS: Sequence[tuple[type[nn.Module], Callable[[Any], dict[str, Any]]]] = (
-    (nn.Linear, _linear),
-    (nn.modules.conv._ConvNd, _convolution),
-    (nn.modules.batchnorm._NormBase, _norm),
-    (nn.GroupNorm, _group_norm),
-    (nn.LayerNorm, _layer_norm),
-    (nn.RMSNorm, _layer_norm),
-    (nn.Embedding, _embedding),
-    (nn.PReLU, _prelu),
-)

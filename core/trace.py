@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -27,6 +27,8 @@ from prunescope.core.preserve import preserved
 from prunescope.core.rules import Call, rule_for
 from prunescope.core.rules.table import operation_name
 from prunescope.core.shapes import READS_VALUES, without_values
+from prunescope.core.size_calls import SizeCalls, functions_in_the_open
+from prunescope.core.sizes import remembered_attributes, telling_equalities
 
 INPUT = Fixed("it meets the model's input")
 OUTPUT = "it is the model's output"
@@ -169,10 +171,11 @@ def _failure(model: nn.Module, run: _Run, call: tuple[Any, Any], error: Exceptio
 class _Run(TorchDispatchMode):
     """Watches one or more forward passes and writes down operations, layers and labels."""
 
-    def __init__(self, model: nn.Module, with_values: bool = True) -> None:
+    def __init__(self, model: nn.Module, with_values: bool, with_sizes: bool = True) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.with_values = with_values
+        self.with_sizes = with_sizes
         self.space = LabelSpace()
         self.operations: list[Operation] = []
         self.reference_operations = 0
@@ -204,7 +207,7 @@ class _Run(TorchDispatchMode):
         self.calls.clear()
         self.stack.clear()
         self._enter_inputs(call)
-        with without_fused_paths(self.model), self._module_hooks(), self:
+        with without_fused_paths(self.model), self._module_hooks(), self._remembering_sizes(), self:
             result = self.model(*args, **kwargs)
         self._leave_outputs(result)
 
@@ -234,6 +237,21 @@ class _Run(TorchDispatchMode):
                 self.space.lock(dim, OUTPUT)
             if value.producer:
                 self.edges[value.producer, "output"] = None
+
+    @contextmanager
+    def _remembering_sizes(self) -> Iterator[None]:
+        """Sizes in the model's code remember where they came from."""
+        with ExitStack() as stack:
+            if self.with_sizes:
+                calls = SizeCalls(self.space, lambda tensor: self._value(tensor).dims, self._relabel)
+                stack.enter_context(remembered_attributes(self.model))
+                stack.enter_context(functions_in_the_open())
+                stack.enter_context(telling_equalities(calls.equal))
+                stack.enter_context(calls)
+            yield
+
+    def _relabel(self, tensor: Tensor, dims: Dims) -> None:
+        self._value(tensor).dims = dims
 
     @contextmanager
     def _module_hooks(self) -> Iterator[None]:

@@ -52,11 +52,13 @@ def split(call: Call) -> Sequence[Dims]:
 
 @register("aten.split_with_sizes")
 def split_with_sizes(call: Call) -> Sequence[Dims]:
+    """The sizes are the code's: what they are made of decides what can go."""
     dims = call.labels(call.tensors[0])
     d = call["dim"] % len(dims)
-    call.space.lock(dims[d], "it is split into sizes that are fixed in code")
-    fixed: Dim = Fixed("it is split into sizes that are fixed in code")
-    return [(*dims[:d], fixed, *dims[d + 1 :]) for _ in call.outputs]
+    sizes = [tensor.shape[d] for tensor in call.outputs]
+    dim = dims[d]
+    pieces = [dim] * len(sizes) if isinstance(dim, Fixed) else np.split(dim, np.cumsum(sizes)[:-1])
+    return [(*dims[:d], piece, *dims[d + 1 :]) for piece in pieces]
 
 
 def _pieces(call: Call, dim: Dim, sizes: Sequence[int]) -> list[Dim]:

@@ -117,17 +117,20 @@ def test_a_one_channel_gate_is_not_coupled_with_the_channels_it_scales() -> None
 
 
 def test_a_model_that_would_not_run_is_never_returned() -> None:
-    class Literal(nn.Module):
-        """Its forward pass holds the width as a number, which no cut can change."""
+    class Stubborn(nn.Module):
+        """Its forward pass refuses another width than the one it was written for."""
 
         def __init__(self) -> None:
             super().__init__()
             self.a, self.b = nn.Conv2d(3, 8, 1), nn.Linear(8 * 16, 2)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.b(self.a(x).reshape(-1, 128))
+            x = self.a(x)
+            if x.shape[1] != 8:
+                raise RuntimeError("eight channels, please")
+            return self.b(x.flatten(1))
 
-    model = Literal().eval()
+    model = Stubborn().eval()
     graph = trace(model, torch.randn(2, 3, 4, 4))
     with pytest.raises(VerificationFailed, match="does not run"):
         prune(model, plan(graph, score(graph), ratio=0.5))

@@ -1,0 +1,94 @@
+"""Sizes that the code ties together although no operation joins their indices: keep every cut consistent with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from prunescope.core.cost import CountedDim, DimCounter, GraphKey, Removed, sizes_left
+from prunescope.core.graph import DependencyGraph
+from prunescope.core.labels import Vector
+from prunescope.core.sizes import Clash, Settled, SizeUse, dims_in, settle
+
+
+@dataclass(frozen=True)
+class SizeTies:
+    """Every use of a size in the code that some cut can reach."""
+
+    uses: tuple[SizeUse, ...]
+    dims: tuple[CountedDim, ...]
+    positions: Mapping[int, int]  # id of a label vector of a use -> its position in `dims`
+
+    def settled(self, removed: Removed) -> Settled:
+        """Attribute values after the cut, and the sizes in the code that would not fit."""
+        sizes = sizes_left(self.dims, removed)
+        return settle(self.uses, lambda labels: sizes[self.positions[id(labels)]])
+
+    def groups(self, labels: Sequence[Vector]) -> dict[int, int]:
+        """Indices of the groups that hold units of these dimensions -> how many indices a unit holds at least."""
+        found: dict[int, int] = {}
+        for vector in labels:
+            for group, counts in self.dims[self.positions[id(vector)]].parts:
+                found[group] = max(int(counts.min()), 1)
+        return found
+
+
+def size_ties(graph: DependencyGraph) -> SizeTies:
+    """The size ties of a graph; computed once for each."""
+    return _size_ties(GraphKey(graph))
+
+
+@lru_cache(maxsize=32)
+def _size_ties(key: GraphKey) -> SizeTies:
+    counter = DimCounter(key.graph)
+    uses, positions = [], {}
+    for use in key.graph.record.space.uses:
+        vectors = (use.labels, *dims_in(use.expression))
+        found = {id(vector): counter.position(vector) for vector in vectors}
+        if any(counter.dims[position].parts for position in found.values()):
+            uses.append(use)
+            positions.update(found)
+    return SizeTies(tuple(uses), tuple(counter.dims), positions)
+
+
+def fitted(graph: DependencyGraph, chosen: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
+    """The part of a cut that the sizes in the code allow.
+
+    Units are given back, the most important first, until every size fits; the uncut model fits, so this ends.
+
+    Args:
+        chosen: Group index -> units that go, the least important first.
+    """
+    left = {group: list(units) for group, units in chosen.items()}
+    ties = size_ties(graph)
+    while True:
+        clashes = ties.settled(left).clashes
+        if not clashes:
+            return left
+        _give_back(ties, clashes[0], left)
+
+
+def _give_back(ties: SizeTies, clash: Clash, left: dict[int, list[int]]) -> None:
+    mine = ties.groups([clash.use.labels])
+    others = ties.groups(dims_in(clash.use.expression))
+    too_small = clash.given is None or clash.wanted < clash.given
+    for side in (mine, others) if too_small else (others, mine):
+        cut = {group: each for group, each in side.items() if left.get(group)}
+        if cut:
+            group = max(cut, key=lambda g: len(left[g]))
+            missing = abs(clash.wanted - clash.given) if clash.given is not None else 1
+            count = max(1, math.ceil(missing / cut[group]))
+            del left[group][-count:]
+            return
+    # another use of the same attribute holds the cut: give back wherever anything is left of it
+    group = max(left, key=lambda g: len(left[g]))
+    left[group].pop()
+
+
+def clash_text(graph: DependencyGraph, clash: Clash) -> str:
+    """A clash in words, with the line of code."""
+    operation = graph.record.operations[clash.use.operation]
+    where = operation.source or operation.layer
+    return f"{clash.use.text} asks for {clash.given} where {clash.wanted} would be left ({where})"

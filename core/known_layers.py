@@ -1,0 +1,60 @@
+"""torch's own layers whose size attributes are read off their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+
+def sizes_of(module: nn.Module) -> dict[str, Any]:
+    """Attribute -> value as the module's tensors say now; empty for a module that is not known here."""
+    for kind, sizes in KNOWN_LAYERS.items():
+        if isinstance(module, kind):
+            return sizes(module)
+    return {}
+
+
+def _linear(module: Any) -> dict[str, Any]:
+    return {"in_features": module.weight.shape[1], "out_features": module.weight.shape[0]}
+
+
+def _convolution(module: Any) -> dict[str, Any]:
+    first, second = module.weight.shape[:2]
+    if module.transposed:
+        return {"in_channels": first, "out_channels": second * module.groups}
+    return {"in_channels": second * module.groups, "out_channels": first}
+
+
+def _norm(module: Any) -> dict[str, Any]:
+    tensor = module.weight if module.weight is not None else module.running_mean
+    return {} if tensor is None else {"num_features": tensor.shape[0]}
+
+
+def _group_norm(module: Any) -> dict[str, Any]:
+    return {} if module.weight is None else {"num_channels": module.weight.shape[0]}
+
+
+def _layer_norm(module: Any) -> dict[str, Any]:
+    return {} if module.weight is None else {"normalized_shape": tuple(module.weight.shape)}
+
+
+def _embedding(module: Any) -> dict[str, Any]:
+    return {"num_embeddings": module.weight.shape[0], "embedding_dim": module.weight.shape[1]}
+
+
+def _prelu(module: Any) -> dict[str, Any]:
+    return {"num_parameters": module.weight.shape[0]}
+
+
+KNOWN_LAYERS: Mapping[type[nn.Module], Callable[[Any], dict[str, Any]]] = {
+    nn.Linear: _linear,
+    nn.modules.conv._ConvNd: _convolution,
+    nn.modules.batchnorm._NormBase: _norm,
+    nn.GroupNorm: _group_norm,
+    nn.LayerNorm: _layer_norm,
+    nn.RMSNorm: _layer_norm,
+    nn.Embedding: _embedding,
+    nn.PReLU: _prelu,
+}

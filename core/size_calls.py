@@ -1,0 +1,154 @@
+"""Reads the sizes that the model's Python code asks for, and hands out sizes that remember their dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from prunescope.core.labels import Dims, Fixed, LabelSpace, Vector
+from prunescope.core.sizes import Expression, Literal, OfDim, SizeInt, SizeUse, expression_of, size_of_dim
+
+
+class SizeCalls(TorchFunctionMode):
+    """Sees every call of torch's functions with its raw Python arguments, sizes among them."""
+
+    def __init__(
+        self, space: LabelSpace, labels: Callable[[Tensor], Dims], relabel: Callable[[Tensor, Dims], None]
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self.labels = labels
+        self.relabel = relabel  # give a tensor that the code made other labels
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = function(*args, **kwargs)
+        if getattr(function, "__self__", None) is Tensor.shape:
+            return self._sizes(args[0])
+        name = getattr(function, "__name__", "")
+        if name == "size":
+            return self._size(args, kwargs, result)
+        reader = _READERS.get(name)
+        if reader is not None:
+            reader(self, name, args, kwargs, result)
+        return result
+
+    def _sizes(self, tensor: Tensor) -> torch.Size:
+        dims = self.labels(tensor)
+        return torch.Size([size_of_dim(dim, n) for dim, n in zip(dims, _plain_shape(tensor), strict=True)])
+
+    def _size(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
+        asked = args[1] if len(args) > 1 else kwargs.get("dim")
+        sizes = self._sizes(args[0])
+        return sizes if asked is None else sizes[asked]
+
+    def equal(self, one: Expression, other: Expression) -> None:
+        """The code compared two sizes and found them equal."""
+        for dim, expression in ((one, other), (other, one)):
+            if isinstance(dim, OfDim) and not isinstance(expression, Literal):
+                self.use(expression, dim.labels, "==")
+                return
+
+    def use(self, expression: Expression, labels: Vector | Fixed, text: str) -> None:
+        """The code asked for this size, and the result has these labels."""
+        if isinstance(labels, Fixed):
+            return
+        if isinstance(expression, Literal):
+            self.space.lock(labels, f"its size {expression.value} is a number in the code ({text})")
+        elif not (isinstance(expression, OfDim) and expression.labels is labels):
+            self.space.uses.append(SizeUse(expression, labels, self.space.operation, text))
+
+
+def _plain_shape(tensor: Tensor) -> Sequence[int]:
+    with torch._C.DisableTorchFunction():
+        return tuple(tensor.shape)
+
+
+def _asked(values: Sequence[Any]) -> list[Any]:
+    """view(2, 3) and view((2, 3)) alike."""
+    if len(values) == 1 and isinstance(values[0], list | tuple):
+        return list(values[0])
+    return list(values)
+
+
+def _read_shape(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    """view, reshape, expand: a size for each dimension of the result, -1 for 'whatever it is'."""
+    given = args[1:] or [kwargs.get("size", kwargs.get("shape", ()))]
+    asked = _asked(given)
+    dims = calls.labels(result)
+    if len(asked) != len(dims) or not all(isinstance(size, int) for size in asked):
+        return
+    for size, dim in zip(asked, dims, strict=True):
+        if size != -1:
+            calls.use(expression_of(size), dim, name)
+
+
+def _read_unflatten(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    at = args[1] if len(args) > 1 else kwargs["dim"]
+    asked = args[2] if len(args) > 2 else kwargs["sizes"]
+    dims = calls.labels(result)
+    first = at % (len(dims) - len(asked) + 1)
+    for size, dim in zip(asked, dims[first:], strict=False):
+        if size != -1:
+            calls.use(expression_of(size), dim, name)
+
+
+def _read_split(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    """split(n) asks every piece for n, split([a, b]) a size for each piece."""
+    asked: Any = args[1] if len(args) > 1 else kwargs.get("split_size_or_sections", kwargs.get("split_size"))
+    at = args[2] if len(args) > 2 else kwargs.get("dim", 0)
+    sizes = [asked] * len(result) if isinstance(asked, int) else list(asked)
+    for size, piece in zip(sizes, result, strict=True):
+        if piece.shape[at] == size:
+            calls.use(expression_of(size), calls.labels(piece)[at], name)
+
+
+def _read_factory(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    """zeros, empty, ...: a tensor of sizes that are remembered gets labels of its own, which follow them."""
+    given = [value for value in args if not isinstance(value, Tensor)] or [kwargs.get("size", ())]
+    asked = _asked(given[:1] if isinstance(given[0], list | tuple) else given)
+    if not isinstance(result, Tensor) or len(asked) != result.dim():
+        return
+    if not any(isinstance(size, SizeInt) and size > 1 for size in asked):
+        return
+    dims = list(calls.labels(result))
+    for d, size in enumerate(asked):
+        if isinstance(size, SizeInt) and size > 1:
+            dims[d] = calls.space.new(int(size))
+            calls.use(size.expression, dims[d], name)
+    calls.relabel(result, tuple(dims))
+
+
+_Reader = Callable[[SizeCalls, str, tuple[Any, ...], dict[str, Any], Any], None]
+
+_READERS: dict[str, _Reader] = {
+    **dict.fromkeys(("view", "reshape", "expand", "broadcast_to"), _read_shape),
+    "unflatten": _read_unflatten,
+    **dict.fromkeys(("split", "split_with_sizes"), _read_split),
+    **dict.fromkeys(
+        ("zeros", "ones", "empty", "full", "rand", "randn", "new_zeros", "new_ones", "new_empty", "new_full"),
+        _read_factory,
+    ),
+}
+
+
+@contextmanager
+def functions_in_the_open() -> Iterator[None]:
+    """torch's functionals that are written in Python are not caught whole, so that the calls inside them are seen."""
+    functional = torch.nn.functional
+    names = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+    kept = {name: getattr(functional, name) for name in names}
+    try:
+        for name in names:
+            setattr(functional, name, lambda *values: False)
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(functional, name, value)

@@ -1,0 +1,310 @@
+"""Ints that remember where they came from, so that the sizes in Python code can follow a cut.
+
+While a trace runs, `x.shape` and the integer attributes of modules give ints of a subclass that carry an expression:
+'size of that dimension', 'attribute num_heads of blocks.0.attn', and what arithmetic made of them. Calls that take
+sizes (view, reshape, split, zeros ...) read the expression back and compare it with the labels of the result: from
+that follows which attribute has to be repaired and to what, which sizes must shrink together, and which are numbers
+in the code that no cut can change.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from torch import Tensor, nn
+
+from prunescope.core.labels import Fixed, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeKey:
+    """An integer that a module holds, itself or inside a container or a plain object."""
+
+    module: str  # dotted path
+    name: str
+    trail: tuple[str | int, ...] = ()  # the way inside: keys, positions, attribute names
+
+    def __str__(self) -> str:
+        inner = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.trail)
+        return f"{self.module}.{self.name}{inner}" if self.module else f"{self.name}{inner}"
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A number that no cut changes: written in the code, or the size of a dimension without units."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OfDim:
+    """The size of a dimension."""
+
+    labels: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class OfAttribute:
+    """The value of an attribute."""
+
+    key: AttributeKey
+    value: int  # before any cut
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Derived:
+    """What an operator made of two sizes."""
+
+    sign: str  # a key of `OPERATORS`
+    left: Expression
+    right: Expression
+
+
+Expression: TypeAlias = Literal | OfDim | OfAttribute | Derived
+
+OPERATORS: Mapping[str, Callable[[int, int], int]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "//": operator.floordiv,
+    "%": operator.mod,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SizeUse:
+    """A place in the code that asks for a size: after any cut the expression has to give the size of the labels."""
+
+    expression: Expression
+    labels: Vector
+    operation: int  # index of the operation that was asked
+    text: str  # how the code asked, e.g. "reshape"
+
+
+class SizeInt(int):
+    """An int with its expression; arithmetic with ints keeps it."""
+
+    expression: Expression
+
+    def __new__(cls, value: int, expression: Expression) -> SizeInt:
+        made = super().__new__(cls, value)
+        made.expression = expression
+        return made
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        # copies and pickles outlive the trace, and are plain
+        return int, (int(self),)
+
+    def __hash__(self) -> int:
+        return int.__hash__(self)
+
+    def __eq__(self, other: object) -> bool:
+        same = int.__eq__(self, other) if isinstance(other, int) else False
+        if same is True and isinstance(other, SizeInt):
+            _met(self, other)
+        return same is True
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+def _arithmetic(sign: str, swapped: bool) -> Callable[[SizeInt, object], Any]:
+    compute = OPERATORS[sign]
+
+    def method(self: SizeInt, other: object) -> Any:
+        if not isinstance(other, int) or isinstance(other, bool):
+            return NotImplemented
+        left, right = (other, self) if swapped else (self, other)
+        return SizeInt(compute(int(left), int(right)), Derived(sign, expression_of(left), expression_of(right)))
+
+    return method
+
+
+for _sign, _name in (("+", "add"), ("-", "sub"), ("*", "mul"), ("//", "floordiv"), ("%", "mod")):
+    setattr(SizeInt, f"__{_name}__", _arithmetic(_sign, swapped=False))
+    setattr(SizeInt, f"__r{_name}__", _arithmetic(_sign, swapped=True))
+
+
+def expression_of(value: int) -> Expression:
+    return value.expression if isinstance(value, SizeInt) else Literal(int(value))
+
+
+_EQUALITIES: ContextVar[Callable[[Expression, Expression], None] | None] = ContextVar("equalities", default=None)
+
+
+@contextmanager
+def telling_equalities(tell: Callable[[Expression, Expression], None]) -> Iterator[None]:
+    """Call `tell` with the expressions of sizes that the code found equal (`assert C == self.embed_dim`)."""
+    token = _EQUALITIES.set(tell)
+    try:
+        yield
+    finally:
+        _EQUALITIES.reset(token)
+
+
+def _met(one: SizeInt, other: SizeInt) -> None:
+    tell = _EQUALITIES.get()
+    if tell is not None:
+        tell(one.expression, other.expression)
+
+
+def size_of_dim(dim: Vector | Fixed, size: int) -> int:
+    """The size as an int that remembers the dimension; a plain one where the dimension has no units."""
+    return size if isinstance(dim, Fixed) else SizeInt(size, OfDim(dim))
+
+
+@contextmanager
+def remembered_attributes(model: nn.Module) -> Iterator[None]:
+    """Integer attributes of modules (also in tuples, lists and plain objects) remember where they are held."""
+    replaced: list[tuple[dict[str, Any], str, Any]] = []
+    seen: set[int] = set()
+    try:
+        for path, module in model.named_modules():
+            _remember_in(vars(module), path, (), replaced, seen)
+        yield
+    finally:
+        for holder, name, value in reversed(replaced):
+            holder[name] = value
+
+
+def _remember_in(
+    holder: dict[str, Any],
+    module: str,
+    steps: tuple[str, ...],
+    replaced: list[tuple[dict[str, Any], str, Any]],
+    seen: set[int],
+) -> None:
+    """Replace the integers of a module's or an object's attributes; `steps` lead from the module to the object."""
+    for name, value in list(holder.items()):
+        if name in _OWN_ATTRIBUTES:
+            continue
+        if _is_plain_object(value):
+            if id(value) not in seen and len(steps) < 3:
+                seen.add(id(value))
+                _remember_in(vars(value), module, (*steps, name), replaced, seen)
+            continue
+        first, *trail = (*steps, name)
+        remembered = _remembered(value, AttributeKey(module, first, tuple(trail)))
+        if remembered is not value:
+            replaced.append((holder, name, value))
+            holder[name] = remembered
+
+
+_OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
+
+
+def _remembered(value: Any, key: AttributeKey) -> Any:
+    if type(value) is int:
+        return SizeInt(value, OfAttribute(key, value))
+    if type(value) in (tuple, list) and len(value) <= 64:
+        inner = [_remembered(v, AttributeKey(key.module, key.name, (*key.trail, n))) for n, v in enumerate(value)]
+        changed = any(a is not b for a, b in zip(inner, value, strict=True))
+        return type(value)(inner) if changed else value
+    return value
+
+
+def _is_plain_object(value: Any) -> bool:
+    if isinstance(value, nn.Module | Tensor | type) or callable(value):
+        return False
+    return hasattr(value, "__dict__") and type(value).__module__.split(".")[0] not in ("torch", "builtins")
+
+
+def evaluated(
+    expression: Expression, kept: Callable[[Vector], int], attributes: Mapping[AttributeKey, int]
+) -> int | None:
+    """The value of an expression after a cut; None where it cannot be computed (division by zero).
+
+    Args:
+        kept: How many of a dimension's labels are left.
+        attributes: New values; an attribute that is not among them keeps its value.
+    """
+    match expression:
+        case Literal(value):
+            return value
+        case OfDim(labels):
+            return kept(labels)
+        case OfAttribute(key, value):
+            return attributes.get(key, value)
+        case Derived(sign, left, right):
+            a, b = evaluated(left, kept, attributes), evaluated(right, kept, attributes)
+            if a is None or b is None or (b == 0 and sign in ("//", "%")):
+                return None
+            return OPERATORS[sign](a, b)
+
+
+def attributes_in(expression: Expression) -> tuple[OfAttribute, ...]:
+    match expression:
+        case OfAttribute():
+            return (expression,)
+        case Derived(_, left, right):
+            return (*attributes_in(left), *attributes_in(right))
+        case _:
+            return ()
+
+
+def dims_in(expression: Expression) -> tuple[Vector, ...]:
+    match expression:
+        case OfDim(labels):
+            return (labels,)
+        case Derived(_, left, right):
+            return (*dims_in(left), *dims_in(right))
+        case _:
+            return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A size in the code that would no longer fit."""
+
+    use: SizeUse
+    wanted: int  # the size that is left of the labels
+    given: int | None  # what the code would ask for
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The sizes in the code after a cut."""
+
+    attributes: Mapping[AttributeKey, int]  # new values, those that stay included
+    clashes: tuple[Clash, ...]
+
+
+def settle(uses: tuple[SizeUse, ...], kept: Callable[[Vector], int]) -> Settled:
+    """Find the attribute values with which every use gets the size that is left, and the uses where none do."""
+    attributes: dict[AttributeKey, int] = {}
+    clashes: list[Clash] = []
+    derived = []
+    for use in uses:
+        if not isinstance(use.expression, OfAttribute):
+            derived.append(use)
+            continue
+        wanted = kept(use.labels)
+        given = attributes.setdefault(use.expression.key, wanted)
+        if given != wanted:
+            clashes.append(Clash(use, wanted, given))
+    for use in derived:
+        wanted = kept(use.labels)
+        found = evaluated(use.expression, kept, attributes)
+        if found != wanted and not _solve(use.expression, wanted, kept, attributes):
+            clashes.append(Clash(use, wanted, found))
+    return Settled(attributes, tuple(clashes))
+
+
+def _solve(
+    expression: Expression, wanted: int, kept: Callable[[Vector], int], attributes: dict[AttributeKey, int]
+) -> bool:
+    """Set the one attribute of the expression that is still open, if there is a value that gives `wanted`."""
+    unset = {found.key: found.value for found in attributes_in(expression) if found.key not in attributes}
+    if len(unset) != 1:
+        return False
+    ((key, before),) = unset.items()
+    for value in range(before, 0, -1):
+        if evaluated(expression, kept, {**attributes, key: value}) == wanted:
+            attributes[key] = value
+            return True
+    return False

@@ -1,0 +1,119 @@
+"""Sizes in Python code: provenance decides what is repaired, what shrinks together and what is a number in the code."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from prunescope.core import plan, plan_units, prune, score, trace
+from prunescope.core.errors import BadPlan
+
+
+class Attention(nn.Module):
+    """Self-attention as most code writes it: one product for q, k and v, sizes from attributes and shapes."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim = heads, width // heads
+        self.scale = self.head_dim**-0.5
+        self.image_size = width  # equal to the width by chance
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, width // self.num_heads).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.unbind(0)
+        x = ((q * self.scale) @ k.transpose(-2, -1)).softmax(-1) @ v
+        return self.proj(x.transpose(1, 2).reshape(batch, tokens, width))
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.attention, self.head = nn.Linear(5, 32), Attention(32, 4), nn.Linear(32, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        return self.head(x + self.attention(x))
+
+
+def test_heads_are_found_and_shrink_with_the_width_that_the_code_ties_them_to() -> None:
+    model = Block().eval()
+    graph = trace(model, torch.randn(2, 7, 5))
+    heads = next(group for group in graph.groups if group.kind == "heads")
+    assert heads.size == 4
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert result.model.attention.num_heads == 2
+    assert result.model.attention.qkv.out_features == 3 * 16
+    assert result.model.attention.image_size == 32
+    assert result.model.attention.scale == model.attention.scale
+    assert "attention.num_heads 4 -> 2" in [str(repair) for repair in result.repairs]
+    assert result.verification is not None
+    assert result.verification.difference is not None
+
+
+def test_a_cut_that_the_code_cannot_follow_is_refused_with_its_line() -> None:
+    graph = trace(Block().eval(), torch.randn(2, 7, 5))
+    heads = next(group for group in graph.groups if group.kind == "heads")
+    with pytest.raises(BadPlan, match=r"reshape asks for 32 where 24 would be left \(test_sizes.py"):
+        prune(graph.model, plan_units(graph, {heads.name: [0]}))
+
+
+def test_a_number_in_the_code_locks_its_dimension_and_names_the_line() -> None:
+    class Literal(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 8, 1), nn.Linear(8 * 16, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.b(self.a(x).reshape(-1, 128))
+
+    graph = trace(Literal().eval(), torch.randn(2, 3, 4, 4))
+    group = graph.group_of("a")
+    assert group is not None
+    assert group.lock is not None
+    assert "128 is a number in the code" in group.lock.reason
+    assert "test_sizes.py" in group.lock.source
+
+
+def test_sizes_in_tuples_and_config_objects_are_repaired_where_they_are_held() -> None:
+    class Split(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.config = SimpleNamespace(widths=(6, 10), depth=6)
+            self.a, self.b, self.c = nn.Linear(4, 16), nn.Linear(6, 3), nn.Linear(10, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            left, right = self.a(x).split(self.config.widths, dim=-1)
+            return self.b(left) + self.c(right)
+
+    model = Split().eval()
+    graph = trace(model, torch.randn(2, 4))
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert result.model.config.widths == (3, 5)
+    assert result.model.config.depth == 6
+    assert model.config.widths == (6, 10)
+    assert type(model.config.widths[0]) is int
+
+
+def test_a_hidden_state_made_in_code_follows_the_width() -> None:
+    class Cell(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden_size = 12
+            self.x, self.h, self.out = nn.Linear(4, 12), nn.Linear(12, 12), nn.Linear(12, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            state = torch.zeros(x.shape[0], self.hidden_size)
+            for step in range(x.shape[1]):
+                state = torch.tanh(self.x(x[:, step]) + self.h(state))
+            return self.out(state)
+
+    model = Cell().eval()
+    graph = trace(model, torch.randn(2, 3, 4))
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert result.model.hidden_size == 6
+    assert tuple(result.model.h.weight.shape) == (6, 6)
