@@ -45,8 +45,7 @@ def _size_ties(key: GraphKey) -> SizeTies:
     counter = DimCounter(key.graph)
     uses, positions = [], {}
     for use in key.graph.record.space.uses:
-        vectors = (use.labels, *dims_in(use.expression))
-        found = {id(vector): counter.position(vector) for vector in vectors}
+        found = {id(vector): counter.position(vector) for vector in use.dims}
         if any(counter.dims[position].parts for position in found.values()):
             uses.append(use)
             positions.update(found)
@@ -71,7 +70,7 @@ def fitted(graph: DependencyGraph, chosen: Mapping[int, Sequence[int]]) -> dict[
 
 
 def _give_back(ties: SizeTies, clash: Clash, left: dict[int, list[int]]) -> None:
-    mine = ties.groups([clash.use.labels])
+    mine = {} if isinstance(clash.use.wanted, int) else ties.groups([clash.use.wanted])
     others = ties.groups(dims_in(clash.use.expression))
     too_small = clash.given is None or clash.wanted < clash.given
     for side in (mine, others) if too_small else (others, mine):

@@ -98,6 +98,19 @@ class Term:
     dims: tuple[Vector, ...]
 
 
+BY_POSITION = "its indices are taken by position in the code"
+
+
+@dataclass(frozen=True, slots=True)
+class Sliced:
+    """A labelled dimension of which a slice was taken; whether its bounds can follow a cut is not known yet."""
+
+    labels: Vector  # of the whole dimension
+    start: int
+    stop: int
+    step: int
+
+
 @dataclass
 class LabelSpace:
     """All labels of one trace and what ties them. The rules write to it while the model runs."""
@@ -111,6 +124,7 @@ class LabelSpace:
     counted: list[CountedAttribute] = field(default_factory=list)
     terms: list[Term] = field(default_factory=list)
     uses: list[SizeUse] = field(default_factory=list)
+    slices: list[Sliced] = field(default_factory=list)  # since the last call of torch from the code
     reasons: list[str] = field(default_factory=list)
     _reason_codes: dict[str, int] = field(default_factory=dict)
     _split_grids: dict[tuple[bytes, int], Grid] = field(default_factory=dict)

@@ -10,8 +10,18 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from prunescope.core.labels import Dims, Fixed, LabelSpace, Vector
-from prunescope.core.sizes import Expression, Literal, OfDim, SizeInt, SizeUse, expression_of, size_of_dim
+from prunescope.core.labels import BY_POSITION, Dims, Fixed, LabelSpace, Vector
+from prunescope.core.sizes import (
+    Derived,
+    Expression,
+    Literal,
+    OfDim,
+    SizeInt,
+    SizeUse,
+    dims_in,
+    expression_of,
+    size_of_dim,
+)
 
 
 class SizeCalls(TorchFunctionMode):
@@ -35,10 +45,34 @@ class SizeCalls(TorchFunctionMode):
         name = getattr(function, "__name__", "")
         if name == "size":
             return self._size(args, kwargs, result)
+        if name == "numel":
+            return self._numel(args[0])
         reader = _READERS.get(name)
         if reader is not None:
             reader(self, name, args, kwargs, result)
+        self._bound_slices(_slice_objects(args[1]) if name == "__getitem__" else ())
         return result
+
+    def _numel(self, tensor: Tensor) -> int:
+        count = 1
+        for size in self._sizes(tensor):
+            count = count * size
+        return count
+
+    def _bound_slices(self, asked: Sequence[slice]) -> None:
+        """Read the bounds of the slices just taken; one that nobody asked for in the code is taken by position."""
+        waiting = list(asked)
+        for taken in self.space.slices:
+            bounds = (taken.start, taken.stop, taken.step)
+            found = next((s for s in waiting if s.indices(taken.labels.size) == bounds), None)
+            if found is None or taken.step != 1:
+                self.space.lock(taken.labels, BY_POSITION)
+                continue
+            waiting.remove(found)
+            for bound, position in ((found.start, taken.start), (found.stop, taken.stop)):
+                if bound is not None and 0 < position < taken.labels.size:
+                    self.use(expression_of(bound), taken.labels[:position], "a slice")
+        self.space.slices.clear()
 
     def _sizes(self, tensor: Tensor) -> torch.Size:
         dims = self.labels(tensor)
@@ -56,6 +90,11 @@ class SizeCalls(TorchFunctionMode):
                 self.use(expression, dim.labels, "==")
                 return
 
+    def factor(self, expression: Expression, value: int) -> None:
+        """The code made a factor of a size, which has to keep its value."""
+        if dims_in(expression) or isinstance(expression, Derived):
+            self.space.uses.append(SizeUse(expression, value, self.space.operation, "a factor"))
+
     def use(self, expression: Expression, labels: Vector | Fixed, text: str) -> None:
         """The code asked for this size, and the result has these labels."""
         if isinstance(labels, Fixed):
@@ -69,6 +108,10 @@ class SizeCalls(TorchFunctionMode):
 def _plain_shape(tensor: Tensor) -> Sequence[int]:
     with torch._C.DisableTorchFunction():
         return tuple(tensor.shape)
+
+
+def _slice_objects(key: Any) -> list[slice]:
+    return [part for part in (key if isinstance(key, tuple) else (key,)) if isinstance(part, slice)]
 
 
 def _asked(values: Sequence[Any]) -> list[Any]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from torch import Tensor, nn
 
@@ -78,12 +78,18 @@ OPERATORS: Mapping[str, Callable[[int, int], int]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SizeUse:
-    """A place in the code that asks for a size: after any cut the expression has to give the size of the labels."""
+    """A place in the code that computes a size: after any cut it has to come out as wanted."""
 
     expression: Expression
-    labels: Vector
-    operation: int  # index of the operation that was asked
+    wanted: Vector | int  # the size that is left of these labels; or this value still, where it became a factor
+    operation: int  # index of the operation that was running
     text: str  # how the code asked, e.g. "reshape"
+
+    @property
+    def dims(self) -> tuple[Vector, ...]:
+        """All dimensions that the use depends on."""
+        wanted = () if isinstance(self.wanted, int) else (self.wanted,)
+        return (*wanted, *dims_in(self.expression))
 
 
 class SizeInt(int):
@@ -112,6 +118,22 @@ class SizeInt(int):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
+    def __float__(self) -> float:
+        _became_factor(self)
+        return float(int(self))
+
+    def __pow__(self, power: float) -> Any:  # type: ignore[override]
+        _became_factor(self)
+        return int(self) ** power
+
+    def __truediv__(self, other: float) -> Any:
+        _became_factor(self)
+        return int(self) / other
+
+    def __rtruediv__(self, other: float) -> Any:
+        _became_factor(self)
+        return other / int(self)
+
 
 def _arithmetic(sign: str, swapped: bool) -> Callable[[SizeInt, object], Any]:
     compute = OPERATORS[sign]
@@ -134,23 +156,39 @@ def expression_of(value: int) -> Expression:
     return value.expression if isinstance(value, SizeInt) else Literal(int(value))
 
 
-_EQUALITIES: ContextVar[Callable[[Expression, Expression], None] | None] = ContextVar("equalities", default=None)
+class Listener(Protocol):
+    """Hears what the code does with sizes beside passing them to torch."""
+
+    def equal(self, one: Expression, other: Expression) -> None:
+        """Two sizes were compared and found equal (`assert C == self.embed_dim`)."""
+
+    def factor(self, expression: Expression, value: int) -> None:
+        """A size became a fraction (`C ** -0.5`, `1 / C`): a factor that has to keep its value."""
+
+
+_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
-def telling_equalities(tell: Callable[[Expression, Expression], None]) -> Iterator[None]:
-    """Call `tell` with the expressions of sizes that the code found equal (`assert C == self.embed_dim`)."""
-    token = _EQUALITIES.set(tell)
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Tell the listener what becomes of sizes inside."""
+    token = _LISTENER.set(listener)
     try:
         yield
     finally:
-        _EQUALITIES.reset(token)
+        _LISTENER.reset(token)
 
 
 def _met(one: SizeInt, other: SizeInt) -> None:
-    tell = _EQUALITIES.get()
-    if tell is not None:
-        tell(one.expression, other.expression)
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener.equal(one.expression, other.expression)
+
+
+def _became_factor(size: SizeInt) -> None:
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener.factor(size.expression, int(size))
 
 
 def size_of_dim(dim: Vector | Fixed, size: int) -> int:
@@ -283,16 +321,20 @@ def settle(uses: tuple[SizeUse, ...], kept: Callable[[Vector], int]) -> Settled:
         if not isinstance(use.expression, OfAttribute):
             derived.append(use)
             continue
-        wanted = kept(use.labels)
+        wanted = _wanted(use, kept)
         given = attributes.setdefault(use.expression.key, wanted)
         if given != wanted:
             clashes.append(Clash(use, wanted, given))
     for use in derived:
-        wanted = kept(use.labels)
+        wanted = _wanted(use, kept)
         found = evaluated(use.expression, kept, attributes)
         if found != wanted and not _solve(use.expression, wanted, kept, attributes):
             clashes.append(Clash(use, wanted, found))
     return Settled(attributes, tuple(clashes))
+
+
+def _wanted(use: SizeUse, kept: Callable[[Vector], int]) -> int:
+    return use.wanted if isinstance(use.wanted, int) else kept(use.wanted)
 
 
 def _solve(

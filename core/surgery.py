@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from prunescope.core.errors import BadInput, BadPlan
@@ -18,6 +16,7 @@ from prunescope.core.inputs import random_inputs
 from prunescope.core.known_layers import sizes_of
 from prunescope.core.labels import Vector
 from prunescope.core.plan import Plan, fingerprint
+from prunescope.core.rebuild import cut, rebuilt
 from prunescope.core.sizes import AttributeKey
 from prunescope.core.trace import trace
 from prunescope.core.verify import Verification, verified
@@ -126,29 +125,6 @@ def removed_labels(graph: DependencyGraph, plan: Plan) -> np.ndarray[Any, np.dty
         component[group.components[list(removal.units)]] = True
         gone |= component[coupling.component]
     return gone
-
-
-@torch.no_grad()
-def cut(tensor: Tensor, dims: Mapping[int, Vector]) -> Tensor:
-    """The tensor without these indices, of the same kind (parameter or buffer, frozen or not)."""
-    left = tensor.detach()
-    for dim, indices in dims.items():
-        keep = np.setdiff1d(np.arange(tensor.shape[dim]), indices, assume_unique=True)
-        left = left.index_select(dim, torch.from_numpy(keep).to(left.device))
-    return as_kind(tensor, left)
-
-
-def as_kind(tensor: Tensor, value: Tensor) -> Tensor:
-    """`value` as a parameter where `tensor` is one."""
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(value, requires_grad=tensor.requires_grad)
-    return value
-
-
-def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
-    """A copy of the model with some tensors, by id, replaced everywhere they occur; tied tensors stay tied."""
-    memo: dict[int, Any] = dict(tensors)
-    return copy.deepcopy(model, memo)
 
 
 def _settled(graph: DependencyGraph, plan: Plan) -> Mapping[AttributeKey, int]:

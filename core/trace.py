@@ -22,15 +22,16 @@ from prunescope.core.errors import BadInput, TraceFailed
 from prunescope.core.graph import DependencyGraph, Layer, Operation
 from prunescope.core.groups import Coupling, couplings_of, groups_of, locks_of
 from prunescope.core.inputs import as_call
-from prunescope.core.labels import CONSTANT, ONE_INDEX, Dims, Fixed, LabelSpace, Vector
+from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.preserve import preserved
 from prunescope.core.rules import Call, rule_for
 from prunescope.core.rules.table import operation_name
 from prunescope.core.shapes import READS_VALUES, without_values
 from prunescope.core.size_calls import SizeCalls, functions_in_the_open
-from prunescope.core.sizes import remembered_attributes, telling_equalities
+from prunescope.core.sizes import heard_by, remembered_attributes
 
 INPUT = Fixed("it meets the model's input")
+NUMBERS = Fixed("it holds integers: numbers of positions, not weights")
 OUTPUT = "it is the model's output"
 _OWN_FOLDERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
@@ -209,6 +210,10 @@ class _Run(TorchDispatchMode):
         self._enter_inputs(call)
         with without_fused_paths(self.model), self._module_hooks(), self._remembering_sizes(), self:
             result = self.model(*args, **kwargs)
+        # where no sizes are remembered, nothing is known of the bounds
+        for taken in self.space.slices:
+            self.space.lock(taken.labels, BY_POSITION)
+        self.space.slices.clear()
         self._leave_outputs(result)
 
     def _enter_inputs(self, call: Any) -> None:
@@ -246,7 +251,7 @@ class _Run(TorchDispatchMode):
                 calls = SizeCalls(self.space, lambda tensor: self._value(tensor).dims, self._relabel)
                 stack.enter_context(remembered_attributes(self.model))
                 stack.enter_context(functions_in_the_open())
-                stack.enter_context(telling_equalities(calls.equal))
+                stack.enter_context(heard_by(calls))
                 stack.enter_context(calls)
             yield
 
@@ -398,10 +403,15 @@ class _Run(TorchDispatchMode):
             return Value(tuple(CONSTANT for _ in tensor.shape), None, is_weight=True, is_hollow=False)
         name, is_buffer = self.known[id(tensor)]
         if id(tensor) not in self.dims_by_id:
-            dims = tuple(self.space.new(size) if size > 1 else ONE_INDEX for size in tensor.shape)
+            dims = self._new_dims(tensor)
             self.dims_by_id[id(tensor)] = dims
             self.parameters[name] = ParameterDims(name, tensor, dims, is_buffer)
         return Value(self.dims_by_id[id(tensor)], None, is_weight=True, is_hollow=False)
+
+    def _new_dims(self, tensor: Tensor) -> Dims:
+        if not tensor.is_floating_point() and not tensor.is_complex():
+            return tuple(NUMBERS for _ in tensor.shape)
+        return tuple(self.space.new(size) if size > 1 else ONE_INDEX for size in tensor.shape)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from prunescope.core.graph import DependencyGraph
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import Vector
 from prunescope.core.preserve import preserved
+from prunescope.core.rebuild import as_kind, cut, rebuilt
 from prunescope.core.rules.table import operation_name
 from prunescope.core.trace import plain_output, without_fused_paths
 
@@ -64,10 +65,10 @@ def verified(graph: DependencyGraph, pruned: nn.Module, removed: _Removed, gone:
         VerificationFailed: it does not run, has other output shapes, or differs by more than `TOLERANCE`.
     """
     call = _varied(as_call(graph.example_inputs))
-    reference = zeroed(graph.model, removed)
+    reference, twin = _twins(graph, pruned, removed)
     with preserved(graph.model), preserved(pruned):
-        reference.eval()
-        pruned.eval()
+        for model in (reference, twin, pruned):
+            model.eval()
         output = _run_pruned(pruned, call, graph)
         shapes = _shapes(output)
         if shapes != graph.record.output_shapes:
@@ -77,22 +78,53 @@ def verified(graph: DependencyGraph, pruned: nn.Module, removed: _Removed, gone:
         larger = _larger(call, batch) if batch else None
         if larger is not None and not _runs(reference, larger):
             batch, larger = None, None
-        difference, precision, reason = _compare(graph, reference, pruned, larger or call, gone)
+        difference, precision, reason = _compare(graph, reference, twin, larger or call, gone)
     if difference is not None and not difference <= TOLERANCE:
         raise _failed(graph, f"its output differs by {difference:.1e} of the largest output, in {precision}")
     return Verification(shapes, batch, difference, precision, _statistics(graph, gone), reason, training)
 
 
-def zeroed(model: nn.Module, removed: _Removed) -> nn.Module:
-    """A copy of the model with the removed slices set to zero; the tensors that lose nothing are shared."""
-    memo: dict[int, Any] = {id(p): p for p in [*model.parameters(), *model.buffers()]}
-    for tensor, dims in removed.values():
-        value = tensor.detach().clone()
-        for dim, indices in dims.items():
-            value.index_fill_(dim, torch.from_numpy(indices).to(value.device), 0)
-        is_parameter = isinstance(tensor, nn.Parameter)
-        memo[id(tensor)] = nn.Parameter(value, requires_grad=tensor.requires_grad) if is_parameter else value
-    return copy.deepcopy(model, memo)
+def _twins(graph: DependencyGraph, pruned: nn.Module, removed: _Removed) -> tuple[nn.Module, nn.Module]:
+    """The reference (the original with the removed slices set to zero) and the pruned model, both without weights that
+    would hide a difference: those that are all alike (zeros, ones, a tiny scale) are drawn anew, the same in both.
+
+    Tensors that do not change are shared with the given models.
+    """
+    generator = torch.Generator().manual_seed(0)
+    before, after = _tensors_by_name(graph.model), _tensors_by_name(pruned)
+    reference: dict[int, Tensor] = {id(tensor): tensor for tensor in before.values()}
+    twin: dict[int, Tensor] = {id(tensor): tensor for tensor in after.values()}
+    for name, tensor in before.items():
+        dims = removed[name][1] if name in removed else {}
+        value = _lively(tensor, generator)
+        if value is not tensor and name in after:
+            twin[id(after[name])] = cut(as_kind(tensor, value), dims)
+        if value is not tensor or dims:
+            reference[id(tensor)] = as_kind(tensor, _zeroed(value, dims))
+    return rebuilt(graph.model, reference), rebuilt(pruned, twin)
+
+
+def _tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
+    return dict(model.named_parameters()) | dict(model.named_buffers())
+
+
+def _lively(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    """The tensor, or where all its values are equal others of its kind: positive for a scale, around 0 for a shift."""
+    value = tensor.detach()
+    if not value.is_floating_point() or value.numel() < 2 or value.is_meta:
+        return tensor
+    first = value.flatten()[0]
+    if not bool(torch.isfinite(first)) or not bool((value == first).all()):
+        return tensor
+    drawn = torch.rand(value.shape, generator=generator) + 0.5
+    return (drawn if bool(first) else (drawn - 1) / 5).to(value)
+
+
+def _zeroed(value: Tensor, dims: Mapping[int, Vector]) -> Tensor:
+    zeros = value.detach().clone()
+    for dim, indices in dims.items():
+        zeros.index_fill_(dim, torch.from_numpy(indices).to(zeros.device), 0)
+    return zeros
 
 
 def _compare(

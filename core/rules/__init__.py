@@ -1,6 +1,7 @@
 """How each operation couples the dimensions of its operands: one small function an operation, in one table."""
 
 from prunescope.core.rules import (  # noqa: F401 - importing a family fills the table
+    attention,
     contraction,
     elementwise,
     indexing,

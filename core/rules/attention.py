@@ -1,0 +1,44 @@
+"""Fused attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from prunescope.core.labels import Dim, Dims, Fixed
+from prunescope.core.rules.elementwise import joined
+from prunescope.core.rules.normalisation import PER_CHANNEL
+from prunescope.core.rules.table import Call, register
+
+
+@register(
+    "aten._scaled_dot_product_flash_attention_for_cpu",
+    "aten._scaled_dot_product_flash_attention",
+    "aten._scaled_dot_product_efficient_attention",
+    "aten._scaled_dot_product_cudnn_attention",
+    "aten._scaled_dot_product_fused_attention_overrideable",
+)
+def scaled_dot_product(call: Call) -> Sequence[Dims]:
+    """q and k (batch, heads, tokens, width), v (batch, heads, tokens, width of v) -> as q, with the width of v."""
+    q, k, v = (call.labels(call[name]) for name in ("query", "key", "value"))
+    batch: list[Dim] = [joined(call.space, [q[d], k[d], v[d]]) for d in range(len(q) - 2)]
+    call.space.join(q[-1], k[-1])
+    call.space.join(k[-2], v[-2])
+    call.space.lock(k[-2], "attention's softmax runs over it")
+    if call.arguments.get("scale") is None:
+        call.space.lock(q[-1], "its width sets the temperature of the attention")
+    _count(call, batch, q, k, v)
+    first = (*batch, q[-2], v[-1])
+    return [first, *(tuple(PER_CHANNEL for _ in tensor.shape) for tensor in call.outputs[1:])]
+
+
+def _count(call: Call, batch: Sequence[Dim], q: Dims, k: Dims, v: Dims) -> None:
+    query, key, value = call["query"], call["key"], call["value"]
+    outer = [*zip(batch, query.shape[:-2], strict=True), (q[-2], query.shape[-2]), (k[-2], key.shape[-2])]
+    call.space.multiply_accumulates(1, [*outer, _width(q[-1], k[-1], query)])
+    call.space.multiply_accumulates(1, [*outer, (v[-1], value.shape[-1])])
+
+
+def _width(one: Dim, other: Dim, query: Tensor) -> tuple[Dim, int]:
+    return (other if isinstance(one, Fixed) else one), query.shape[-1]
