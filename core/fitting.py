@@ -10,7 +10,7 @@ from functools import lru_cache
 from prunescope.core.cost import CountedDim, DimCounter, GraphKey, Removed, sizes_left
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.labels import Vector
-from prunescope.core.sizes import Clash, Settled, SizeUse, dims_in, settle
+from prunescope.core.sizes import Clash, Settled, SizeUse, attributes_in, settle
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class SizeTies:
         """Attribute values after the cut, and the sizes in the code that would not fit."""
         sizes = sizes_left(self.dims, removed)
         return settle(self.uses, lambda labels: sizes[self.positions[id(labels)]])
+
+    def sharing(self, use: SizeUse) -> list[SizeUse]:
+        """The use, and every other that reads one of its attributes."""
+        keys = {found.key for found in attributes_in(use.expression)}
+        return [use, *(u for u in self.uses if keys & {found.key for found in attributes_in(u.expression)})]
 
     def groups(self, labels: Sequence[Vector]) -> dict[int, int]:
         """Indices of the groups that hold units of these dimensions -> how many indices a unit holds at least."""
@@ -71,7 +76,8 @@ def fitted(graph: DependencyGraph, chosen: Mapping[int, Sequence[int]]) -> dict[
 
 def _give_back(ties: SizeTies, clash: Clash, left: dict[int, list[int]]) -> None:
     mine = {} if isinstance(clash.use.wanted, int) else ties.groups([clash.use.wanted])
-    others = ties.groups(dims_in(clash.use.expression))
+    others = ties.groups([dim for use in ties.sharing(clash.use) for dim in use.dims])
+    others = {group: each for group, each in others.items() if group not in mine} or others
     too_small = clash.given is None or clash.wanted < clash.given
     for side in (mine, others) if too_small else (others, mine):
         cut = {group: each for group, each in side.items() if left.get(group)}

@@ -73,10 +73,11 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """A normalisation whose mean or variance runs over labels that may be cut."""
+    """A normalisation or a reduction that runs over labels that may be cut: its result is of those that are left."""
 
     labels: Vector
     operation: int
+    dim: int  # of the operation's first operand, which the labels belong to
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Term:
     dims: tuple[Vector, ...]
 
 
+REPEATED = "it repeats a single index a fixed number of times"
 BY_POSITION = "its indices are taken by position in the code"
 
 
@@ -124,7 +126,9 @@ class LabelSpace:
     counted: list[CountedAttribute] = field(default_factory=list)
     terms: list[Term] = field(default_factory=list)
     uses: list[SizeUse] = field(default_factory=list)
-    slices: list[Sliced] = field(default_factory=list)  # since the last call of torch from the code
+    # since the last call of torch from the code: what is waiting for the code's own sizes
+    slices: list[Sliced] = field(default_factory=list)
+    repeats: list[Vector] = field(default_factory=list)  # labels of a single index that was repeated
     reasons: list[str] = field(default_factory=list)
     _reason_codes: dict[str, int] = field(default_factory=dict)
     _split_grids: dict[tuple[bytes, int], Grid] = field(default_factory=dict)
@@ -192,9 +196,10 @@ class LabelSpace:
         if not isinstance(dim, Fixed):
             self.counted.append(CountedAttribute(module, attribute, dim, position))
 
-    def statistic(self, dim: Dim) -> None:
+    def statistic(self, dim: Dim, position: int) -> None:
+        """The current operation runs over this dimension, number `position` of its first operand."""
         if not isinstance(dim, Fixed):
-            self.statistics.append(Statistic(dim, self.operation))
+            self.statistics.append(Statistic(dim, self.operation, position))
 
     def multiply_accumulates(self, factor: int, dims: Sequence[tuple[Dim, int]]) -> None:
         """Record the cost of the current operation: `factor` x the sizes of `dims`, given as (labels, size)."""
@@ -236,7 +241,7 @@ class LabelSpace:
         rows, columns = self._split_two(dim, sizes[0])
         parts = (rows, *self.split(columns, sizes[1:]))
         axes = [part.tobytes() for part in parts if not isinstance(part, Fixed)]
-        if len(axes) == len(parts):
+        if len(set(axes)) == len(parts):
             self._elements[frozenset(axes)] = (axes, dim.reshape(sizes))
         return parts
 
@@ -244,7 +249,7 @@ class LabelSpace:
         """The elements that were once split into just these axes, in the order in which they are merged now."""
         axes = [dim.tobytes() for dim in dims if not isinstance(dim, Fixed)]
         order, elements = self._elements.get(frozenset(axes), ([], None))
-        if elements is None or len(axes) != len(dims) or len(axes) != len(order):
+        if elements is None or not len(axes) == len(dims) == len(order):
             return None
         return np.ascontiguousarray(elements.transpose([order.index(axis) for axis in axes])).reshape(-1)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from prunescope.core.labels import BY_POSITION, Dims, Fixed, LabelSpace, Vector
+from prunescope.core.labels import BY_POSITION, REPEATED, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.sizes import (
     Derived,
     Expression,
@@ -51,6 +51,10 @@ class SizeCalls(TorchFunctionMode):
         if reader is not None:
             reader(self, name, args, kwargs, result)
         self._bound_slices(_slice_objects(args[1]) if name == "__getitem__" else ())
+        if name not in ("expand", "expand_as", "broadcast_to"):
+            for labels in self.space.repeats:
+                self.space.lock(labels, REPEATED)
+        self.space.repeats.clear()
         return result
 
     def _numel(self, tensor: Tensor) -> int:
@@ -133,6 +137,12 @@ def _read_shape(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict
             calls.use(expression_of(size), dim, name)
 
 
+def _read_expand_as(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    other = args[1] if len(args) > 1 else kwargs["other"]
+    for mine, theirs in zip(calls.labels(result), calls.labels(other), strict=True):
+        calls.space.join(mine, theirs)
+
+
 def _read_unflatten(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
     at = args[1] if len(args) > 1 else kwargs["dim"]
     asked = args[2] if len(args) > 2 else kwargs["sizes"]
@@ -173,6 +183,7 @@ _Reader = Callable[[SizeCalls, str, tuple[Any, ...], dict[str, Any], Any], None]
 
 _READERS: dict[str, _Reader] = {
     **dict.fromkeys(("view", "reshape", "expand", "broadcast_to"), _read_shape),
+    "expand_as": _read_expand_as,
     "unflatten": _read_unflatten,
     **dict.fromkeys(("split", "split_with_sizes"), _read_split),
     **dict.fromkeys(

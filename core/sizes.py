@@ -110,13 +110,14 @@ class SizeInt(int):
         return int.__hash__(self)
 
     def __eq__(self, other: object) -> bool:
-        same = int.__eq__(self, other) if isinstance(other, int) else False
+        same = int.__eq__(self, other)
         if same is True and isinstance(other, SizeInt):
             _met(self, other)
-        return same is True
+        return same
 
     def __ne__(self, other: object) -> bool:
-        return not self == other
+        same = self.__eq__(other)
+        return same if same is NotImplemented else not same
 
     def __float__(self) -> float:
         _became_factor(self)

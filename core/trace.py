@@ -22,7 +22,7 @@ from prunescope.core.errors import BadInput, TraceFailed
 from prunescope.core.graph import DependencyGraph, Layer, Operation
 from prunescope.core.groups import Coupling, couplings_of, groups_of, locks_of
 from prunescope.core.inputs import as_call
-from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, Dims, Fixed, LabelSpace, Vector
+from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.preserve import preserved
 from prunescope.core.rules import Call, rule_for
 from prunescope.core.rules.table import operation_name
@@ -213,7 +213,10 @@ class _Run(TorchDispatchMode):
         # where no sizes are remembered, nothing is known of the bounds
         for taken in self.space.slices:
             self.space.lock(taken.labels, BY_POSITION)
+        for labels in self.space.repeats:
+            self.space.lock(labels, REPEATED)
         self.space.slices.clear()
+        self.space.repeats.clear()
         self._leave_outputs(result)
 
     def _enter_inputs(self, call: Any) -> None:

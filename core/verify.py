@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,7 +20,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from prunescope.core.errors import VerificationFailed
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.inputs import as_call
-from prunescope.core.labels import Vector
+from prunescope.core.labels import Statistic, Vector
 from prunescope.core.preserve import preserved
 from prunescope.core.rebuild import as_kind, cut, rebuilt
 from prunescope.core.rules.table import operation_name
@@ -157,49 +158,62 @@ class _AnotherRun(Exception):
 
 
 class _Reference(TorchDispatchMode):
-    """Takes the statistics of normalisations over the channels that are left, as the pruned model does."""
+    """Takes the statistics of normalisations and reductions over the units that are left, as the pruned model does."""
 
     def __init__(self, graph: DependencyGraph, gone: NDArray[np.bool_]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         first_run = graph.record.operations[: graph.record.reference_operations]
-        labels = {statistic.operation: statistic.labels for statistic in graph.record.space.statistics}
-        # only normalisations are counted: how values lie in memory decides which copies are made between them
-        seen = [labels.get(operation.index) for operation in first_run if operation.name in _NORMALISED]
-        self.kept = [None if found is None else _kept(found, gone) for found in seen]
-        self.index = -1
+        kept: dict[int, dict[int, Tensor]] = {}
+        for statistic in graph.record.space.statistics:
+            left = _kept(statistic, gone)
+            if left is not None:
+                kept.setdefault(statistic.operation, {})[statistic.dim] = left
+        # only these operations are counted: how values lie in memory decides which copies are made between them
+        watched = {operation.name for operation in first_run if operation.index in kept}
+        self.kept = {name: [kept.get(op.index, {}) for op in first_run if op.name == name] for name in watched}
+        self.seen: Counter[str] = Counter()
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = operation_name(function)
-        if name not in _NORMALISED:
+        if name not in self.kept:
             return function(*args, **(kwargs or {}))
-        self.index += 1
-        if self.index >= len(self.kept):
+        index = self.seen[name]
+        self.seen[name] += 1
+        if index >= len(self.kept[name]):
             raise _AnotherRun(f"the model ran {name} more often than the trace saw")
-        kept = self.kept[self.index]
-        return function(*args, **(kwargs or {})) if kept is None else _NORMALISED[name](kept, *args)
+        kept = self.kept[name][index]
+        if not kept:
+            return function(*args, **(kwargs or {}))
+        if name in _NORMALISED:
+            return _NORMALISED[name](kept, *args)
+        part = args[0]
+        for dim, left in kept.items():
+            part = part.index_select(dim, left.nonzero().squeeze(1))
+        return function(part, *args[1:], **(kwargs or {}))
 
 
-def _kept(labels: Vector, gone: NDArray[np.bool_]) -> Tensor | None:
-    """(channels,) which are left; None where all are."""
-    left = (labels < 0) | ~gone[labels]
+def _kept(statistic: Statistic, gone: NDArray[np.bool_]) -> Tensor | None:
+    """(units,) which are left; None where all are."""
+    left = (statistic.labels < 0) | ~gone[statistic.labels]
     return None if left.all() else torch.from_numpy(left)
 
 
 def _layer_norm(
-    kept: Tensor, x: Tensor, shape: list[int], weight: Tensor | None, bias: Tensor | None, eps: float
+    kept: dict[int, Tensor], x: Tensor, shape: list[int], weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     if len(shape) > 1:
         raise _AnotherRun("statistics over several dimensions that were cut have no reference")
+    left = kept[x.dim() - 1]
     y = torch.zeros_like(x)
-    part = [None if tensor is None else tensor[kept] for tensor in (weight, bias)]
-    y[..., kept] = functional.layer_norm(x[..., kept], [int(kept.sum())], part[0], part[1], eps)
+    part = [None if tensor is None else tensor[left] for tensor in (weight, bias)]
+    y[..., left] = functional.layer_norm(x[..., left], [int(left.sum())], part[0], part[1], eps)
     return y, x.new_empty(0), x.new_empty(0)
 
 
 def _group_norm(
-    kept: Tensor,
+    kept: dict[int, Tensor],
     x: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
@@ -209,10 +223,11 @@ def _group_norm(
     groups: int,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    left = kept[1]
     y = torch.zeros_like(x)
-    part = [None if tensor is None else tensor[kept] for tensor in (weight, bias)]
-    left = int(kept.view(groups, -1).any(dim=1).sum())
-    y[:, kept] = functional.group_norm(x[:, kept], left, part[0], part[1], eps)
+    part = [None if tensor is None else tensor[left] for tensor in (weight, bias)]
+    groups_left = int(left.view(groups, -1).any(dim=1).sum())
+    y[:, left] = functional.group_norm(x[:, left], groups_left, part[0], part[1], eps)
     return y, x.new_empty(0), x.new_empty(0)
 
 
@@ -309,7 +324,7 @@ def _statistics(graph: DependencyGraph, gone: NDArray[np.bool_]) -> tuple[str, .
         dict.fromkeys(
             graph.record.operations[statistic.operation].layer
             for statistic in graph.record.space.statistics
-            if _kept(statistic.labels, gone) is not None
+            if _kept(statistic, gone) is not None
         )
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from torch import Tensor
 
 from prunescope.core.labels import Dim, Dims, Fixed
@@ -22,7 +23,7 @@ from prunescope.core.rules.table import Call, register
 def scaled_dot_product(call: Call) -> Sequence[Dims]:
     """q and k (batch, heads, tokens, width), v (batch, heads, tokens, width of v) -> as q, with the width of v."""
     q, k, v = (call.labels(call[name]) for name in ("query", "key", "value"))
-    batch: list[Dim] = [joined(call.space, [q[d], k[d], v[d]]) for d in range(len(q) - 2)]
+    batch: list[Dim] = [_heads(call, q, k, v, d) for d in range(len(q) - 2)]
     call.space.join(q[-1], k[-1])
     call.space.join(k[-2], v[-2])
     call.space.lock(k[-2], "attention's softmax runs over it")
@@ -31,6 +32,14 @@ def scaled_dot_product(call: Call) -> Sequence[Dims]:
     _count(call, batch, q, k, v)
     first = (*batch, q[-2], v[-1])
     return [first, *(tuple(PER_CHANNEL for _ in tensor.shape) for tensor in call.outputs[1:])]
+
+
+def _heads(call: Call, q: Dims, k: Dims, v: Dims, d: int) -> Dim:
+    """Where several heads of q share one of k and v (grouped-query attention), they go together."""
+    query, key = call["query"], call["key"]
+    share = query.shape[d] // max(key.shape[d], 1)
+    others = [dim if isinstance(dim, Fixed) else np.repeat(dim, share) for dim in (k[d], v[d])]
+    return joined(call.space, [q[d], *others])
 
 
 def _count(call: Call, batch: Sequence[Dim], q: Dims, k: Dims, v: Dims) -> None:

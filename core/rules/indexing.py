@@ -44,7 +44,7 @@ def unbind(call: Call) -> Sequence[Dims]:
     return [tuple(dims)] * len(call.outputs)
 
 
-@register("aten.split", "aten.chunk")
+@register("aten.split", "aten.unsafe_split", "aten.chunk", "aten.unsafe_chunk")
 def split(call: Call) -> Sequence[Dims]:
     """Pieces of an even split stay even: index j of every piece stays or goes together."""
     dims = call.labels(call.tensors[0])
@@ -54,7 +54,7 @@ def split(call: Call) -> Sequence[Dims]:
     return [(*dims[:d], piece, *dims[d + 1 :]) for piece in pieces]
 
 
-@register("aten.split_with_sizes")
+@register("aten.split_with_sizes", "aten.unsafe_split_with_sizes")
 def split_with_sizes(call: Call) -> Sequence[Dims]:
     """The sizes are the code's: what they are made of decides what can go."""
     dims = call.labels(call.tensors[0])

@@ -122,13 +122,19 @@ def expand(call: Call) -> Sequence[Dims]:
     before, after = call.tensors[0], call.outputs[0]
     added = after.dim() - before.dim()
     dims = call.labels(before)
-    repeated = Fixed("it repeats a single index")
     return [
         tuple(
-            repeated if d < added or before.shape[d - added] != size else dims[d - added]
+            _repeated(call.space, size) if d < added or before.shape[d - added] != size else dims[d - added]
             for d, size in enumerate(after.shape)
         )
     ]
+
+
+def _repeated(space: LabelSpace, size: int) -> Dim:
+    """One index repeated as often as the code asks: its labels follow what the code made the number of."""
+    labels = space.new(size)
+    space.repeats.append(labels)
+    return labels
 
 
 @register("aten.cat", "aten.concat")

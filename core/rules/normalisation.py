@@ -39,7 +39,7 @@ def layer_norm(call: Call) -> Sequence[Dims]:
         for mine, other in zip(x[-rank:], call.labels(tensor), strict=True):
             call.space.join(mine, other)
     for position, dim in enumerate(x[-rank:]):
-        call.space.statistic(dim)
+        call.space.statistic(dim, len(x) - rank + position)
         call.space.count_attribute(call.module, "normalized_shape", dim, position)
     return [x, *(_statistics(tensor) for tensor in call.outputs[1:])]
 
@@ -52,7 +52,7 @@ def group_norm(call: Call) -> Sequence[Dims]:
     for tensor in call.tensors[1:]:
         call.space.join(channels, call.labels(tensor)[0])
     if not isinstance(channels, Fixed):
-        call.space.statistic(channels)
+        call.space.statistic(channels, 1)
         if 1 < groups < channels.size:
             grid = call.space.grid(channels, groups, "channel groups", "channels in every group")
             call.space.count_attribute(call.module, "num_groups", grid.rows)

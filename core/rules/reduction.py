@@ -21,18 +21,30 @@ from prunescope.core.rules.table import Call, operation_name, register
     "aten.norm",
     "aten.linalg_vector_norm",
     "aten.logsumexp",
-    "aten.argmax",
-    "aten.argmin",
-    "aten.all",
-    "aten.any",
 )
 def reduce(call: Call) -> Sequence[Dims]:
-    """The reduced dimensions go. Where one of them has units, they are locked: the result depends on their number."""
-    before = call.tensors[0]
-    dims = call.labels(before)
-    chosen = set(_chosen(call, before.dim()))
-    for d in chosen:
-        call.space.lock(dims[d], f"{operation_name(call.function)} runs over it")
+    """The reduced dimensions go. The result depends on all units of them: it will be that of the units left."""
+    for d, dim in _reduced(call).items():
+        call.space.statistic(dim, d)
+    return _without(call)
+
+
+@register("aten.argmax", "aten.argmin", "aten.all", "aten.any", "aten.prod", "aten.median", "aten.mode")
+def choose(call: Call) -> Sequence[Dims]:
+    """The result is a position, or stands for all units: they are locked."""
+    for dim in _reduced(call).values():
+        call.space.lock(dim, f"{operation_name(call.function)} runs over it")
+    return _without(call)
+
+
+def _reduced(call: Call) -> dict[int, Dim]:
+    dims = call.labels(call.tensors[0])
+    return {d: dims[d] for d in _chosen(call, len(dims))}
+
+
+def _without(call: Call) -> Sequence[Dims]:
+    dims = call.labels(call.tensors[0])
+    chosen = set(_chosen(call, len(dims)))
     keep = bool(call.arguments.get("keepdim"))
     result: list[Dim] = [ONE_INDEX if d in chosen else dim for d, dim in enumerate(dims) if keep or d not in chosen]
     return [tuple(result)] * len(call.outputs)

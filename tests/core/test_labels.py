@@ -37,8 +37,6 @@ MOVES: dict[str, Callable[[Tensor], Tensor]] = {
     "flip": lambda w: w.flip(0),
     "concatenation with itself": lambda w: torch.cat([w, w]),
     "concatenation of pieces": lambda w: torch.cat([*w.chunk(3)][::-1]),
-    "repeat by expand": lambda w: w.view(SIZE, 1).expand(SIZE, 5).reshape(SIZE * 5),
-    "tile by expand": lambda w: w.view(1, SIZE).expand(5, SIZE).reshape(SIZE * 5),
     "clone": lambda w: w.clone().contiguous(),
 }
 
@@ -77,3 +75,20 @@ def test_channel_shuffle_ties_the_channels_that_share_a_column() -> None:
     for unit in range(by_columns.size):
         assert [unit, unit + 4, unit + 8] == list(first.indices[unit])
         assert sorted(shuffled.index(channel) for channel in first.indices[unit]) == list(second.indices[unit])
+
+
+def test_all_copies_of_a_repeated_channel_go_with_it() -> None:
+    class Repeat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 6), nn.Linear(30, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            return self.second(x.unsqueeze(-1).expand(-1, -1, 5).reshape(len(x), -1))
+
+    group = trace(Repeat(), torch.randn(2, 4)).group_of("first")
+    assert group is not None
+    assert group.size == 6
+    second = next(m for m in group.members if m.parameter == "second.weight")
+    assert list(second.indices[2]) == [10, 11, 12, 13, 14]
