@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from prunescope.core.labels import BY_POSITION, REPEATED, Dims, Fixed, LabelSpace, Vector
+from prunescope.core.rules.attention import TEMPERATURE
 from prunescope.core.sizes import (
     Derived,
     Expression,
@@ -143,6 +144,12 @@ def _read_expand_as(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: 
         calls.space.join(mine, theirs)
 
 
+def _read_attention(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    """Without a scale of its own the width of the heads sets the temperature."""
+    if kwargs.get("scale") is None:
+        calls.space.lock(calls.labels(args[0] if args else kwargs["query"])[-1], TEMPERATURE)
+
+
 def _read_unflatten(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
     at = args[1] if len(args) > 1 else kwargs["dim"]
     asked = args[2] if len(args) > 2 else kwargs["sizes"]
@@ -184,6 +191,7 @@ _Reader = Callable[[SizeCalls, str, tuple[Any, ...], dict[str, Any], Any], None]
 _READERS: dict[str, _Reader] = {
     **dict.fromkeys(("view", "reshape", "expand", "broadcast_to"), _read_shape),
     "expand_as": _read_expand_as,
+    "scaled_dot_product_attention": _read_attention,
     "unflatten": _read_unflatten,
     **dict.fromkeys(("split", "split_with_sizes"), _read_split),
     **dict.fromkeys(

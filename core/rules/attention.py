@@ -12,6 +12,8 @@ from prunescope.core.rules.elementwise import joined
 from prunescope.core.rules.normalisation import PER_CHANNEL
 from prunescope.core.rules.table import Call, register
 
+TEMPERATURE = "its width sets the temperature of the attention"
+
 
 @register(
     "aten._scaled_dot_product_flash_attention_for_cpu",
@@ -28,7 +30,7 @@ def scaled_dot_product(call: Call) -> Sequence[Dims]:
     call.space.join(k[-2], v[-2])
     call.space.lock(k[-2], "attention's softmax runs over it")
     if call.arguments.get("scale") is None:
-        call.space.lock(q[-1], "its width sets the temperature of the attention")
+        call.space.lock(q[-1], TEMPERATURE)
     _count(call, batch, q, k, v)
     first = (*batch, q[-2], v[-1])
     return [first, *(tuple(PER_CHANNEL for _ in tensor.shape) for tensor in call.outputs[1:])]

@@ -8,6 +8,7 @@ from math import prod
 from torch import Tensor
 
 from prunescope.core.labels import ONE_INDEX, POSITIONS, Dim, Dims, Fixed
+from prunescope.core.rules.elementwise import joined
 from prunescope.core.rules.table import Call, register
 
 
@@ -98,9 +99,7 @@ def broadcast_batch(call: Call, left: Tensor, right: Tensor) -> Dims:
     if left.dim() == 2 and right.dim() == 2:
         return ()
     a, b = call.labels(left)[:-2], call.labels(right)[:-2]
-    for one, other in zip(a, b, strict=True):
-        call.space.join(one, other)
-    return tuple(other if isinstance(one, Fixed) else one for one, other in zip(a, b, strict=True))
+    return tuple(joined(call.space, pair) for pair in zip(a, b, strict=True))
 
 
 @register("aten.dot", "aten.mv", "aten.vdot")

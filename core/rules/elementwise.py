@@ -48,10 +48,10 @@ def broadcast(call: Call, tensors: Sequence[Tensor], rank: int) -> Dims:
 
 
 def joined(space: LabelSpace, dims: Sequence[Dim]) -> Dim:
-    """Join dimensions that must keep the same indices; the result carries the labels of the first that has any."""
+    """Join dimensions that must keep the same indices. Where one of them cannot be cut, the result cannot either."""
     if not dims:
         return ONE_INDEX
-    first = next((dim for dim in dims if not isinstance(dim, Fixed)), dims[0])
+    first = next((dim for dim in dims if isinstance(dim, Fixed)), dims[0])
     for dim in dims:
         space.join(first, dim)
     return first

@@ -50,7 +50,15 @@ def _without(call: Call) -> Sequence[Dims]:
     return [tuple(result)] * len(call.outputs)
 
 
-@register("aten._softmax", "aten._log_softmax", "aten.softmax", "aten.log_softmax", "aten.cumsum", "aten.cumprod")
+@register(
+    "aten._softmax",
+    "aten._safe_softmax",
+    "aten._log_softmax",
+    "aten.softmax",
+    "aten.log_softmax",
+    "aten.cumsum",
+    "aten.cumprod",
+)
 def along(call: Call) -> Sequence[Dims]:
     """The shape stays, but every result along the dimension depends on all of it."""
     dims = call.labels(call.tensors[0])
