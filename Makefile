@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 TYPES := build/types/prunescope
 
 .NOTPARALLEL:
-.PHONY: run test lint types clean
+.PHONY: run test lint types zoo clean
 
 ## Start the explorer on the built-in gallery; MODEL=resnet50 or MODEL=pkg.module:build for another model.
 run: $(VENV)/.installed
@@ -26,6 +26,10 @@ types: $(VENV)/.test-installed
 	ln -sfn ../../../explorer $(TYPES)/explorer
 	ln -sfn ../../../assets $(TYPES)/assets
 	$(BIN)/mypy
+
+## Prune many models by half and write a table (hours): build/zoo.csv. `make zoo NAMES=resnet` for some.
+zoo: $(VENV)/.test-installed
+	$(BIN)/python tests/benchmarks/zoo.py $(NAMES)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -6,11 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from prunescope.core.cost import CountedDim, DimCounter, GraphKey, Removed, sizes_left
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.labels import Vector
 from prunescope.core.sizes import Clash, Settled, SizeUse, attributes_in, settle
+
+if TYPE_CHECKING:
+    from prunescope.core.plan import Plan, Removal
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,22 @@ def _give_back(ties: SizeTies, clash: Clash, left: dict[int, list[int]]) -> None
     # another use of the same attribute holds the cut: give back wherever anything is left of it
     group = max(left, key=lambda g: len(left[g]))
     left[group].pop()
+
+
+def inseparable(graph: DependencyGraph, plan: Plan) -> list[list[Removal]]:
+    """A plan's removals in the smallest parts that can be done apart: families, joined where the code ties sizes."""
+    indices = {graph.group(removal.group).index: removal for removal in plan.removals}
+    part = {group: graph.groups[group].family for group in indices}
+    ties = size_ties(graph)
+    for use in ties.uses:
+        tied = {part[group] for group in ties.groups(use.dims) if group in part}
+        for group, name in part.items():
+            if name in tied:
+                part[group] = min(tied)
+    found: dict[int, list[Removal]] = {}
+    for group, name in part.items():
+        found.setdefault(name, []).append(indices[group])
+    return list(found.values())
 
 
 def clash_text(graph: DependencyGraph, clash: Clash) -> str:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from prunescope.core.errors import BadInput, BadPlan
-from prunescope.core.fitting import clash_text, size_ties
+from prunescope.core.errors import BadInput, BadPlan, VerificationFailed
+from prunescope.core.fitting import clash_text, inseparable, size_ties
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.inputs import random_inputs
 from prunescope.core.known_layers import sizes_of
 from prunescope.core.labels import Vector
-from prunescope.core.plan import Plan, fingerprint
+from prunescope.core.plan import Plan, Removal, fingerprint
 from prunescope.core.rebuild import cut, rebuilt
 from prunescope.core.sizes import AttributeKey
 from prunescope.core.trace import trace
@@ -35,19 +35,30 @@ class Repair:
         return f"{self.module}.{self.attribute} {self.before} -> {self.after}"
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A group that was planned but not cut, because the cut did not pass verification with it."""
+
+    group: str  # its name
+    reason: str  # what verification found
+
+
 @dataclass(frozen=True)
 class Pruned:
     """What `prune` gives."""
 
     model: nn.Module  # new; shares no tensor that was cut with the original
-    plan: Plan
+    plan: Plan  # what was done: the given plan, without the groups that were left out
     repairs: tuple[Repair, ...]
     verification: Verification | None  # None where it was not asked for
     graph: DependencyGraph  # of the original, the one that the plan was done on
+    left_out: tuple[LeftOut, ...] = ()  # groups of the given plan that failed verification
 
 
 def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: bool = True) -> Pruned:
     """A new model without the units of the plan, verified. `model` is never changed.
+
+    Where the whole plan fails verification, the groups at fault are found and left out, and the rest is done.
 
     Args:
         model: The model that the plan was made for, or another of the same class and sizes.
@@ -57,7 +68,7 @@ def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: b
 
     Raises:
         BadPlan: the plan was made for another model, or removes nothing.
-        VerificationFailed: the pruned model does not run or is not the original without the removed units.
+        VerificationFailed: no part of the plan gives a model that runs and is the original without the removed units.
     """
     graph = _graph_for(model, plan, example_inputs)
     if not plan.removals:
@@ -67,11 +78,42 @@ def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: b
             where=f"a plan for {type(model).__name__}",
             what_to_do="plan with a higher ratio: a group of K units loses K * ratio of them, rounded down",
         )
+    try:
+        return _done(graph, plan, verify)
+    except VerificationFailed as error:
+        return _done_without_culprits(graph, plan, error)
+
+
+def _done(graph: DependencyGraph, plan: Plan, verify: bool) -> Pruned:
     removed = removed_indices(graph, plan)
-    pruned = rebuilt(model, {id(tensor): cut(tensor, dims) for tensor, dims in removed.values()})
+    pruned = rebuilt(graph.model, {id(tensor): cut(tensor, dims) for tensor, dims in removed.values()})
     repairs = _repair(pruned, graph, removed_labels(graph, plan), _settled(graph, plan))
     verification = verified(graph, pruned, removed, removed_labels(graph, plan)) if verify else None
     return Pruned(pruned, plan, repairs, verification, graph)
+
+
+def _done_without_culprits(graph: DependencyGraph, plan: Plan, error: VerificationFailed) -> Pruned:
+    """What passes of a plan that failed as a whole. Raises `error` where nothing does."""
+    left_out = _culprits(graph, plan, inseparable(graph, plan), str(error.found))
+    names = {culprit.group for culprit in left_out}
+    rest = replace(plan, removals=tuple(removal for removal in plan.removals if removal.group not in names))
+    if not rest.removals or not names:
+        raise error
+    return replace(_done(graph, rest, verify=True), left_out=tuple(left_out))
+
+
+def _culprits(graph: DependencyGraph, plan: Plan, parts: Sequence[Sequence[Removal]], reason: str) -> list[LeftOut]:
+    """Of parts that fail together, those that fail alone; by halves."""
+    if len(parts) == 1:
+        return [LeftOut(removal.group, reason) for removal in parts[0]]
+    found: list[LeftOut] = []
+    middle = len(parts) // 2
+    for half in (parts[:middle], parts[middle:]):
+        try:
+            _done(graph, replace(plan, removals=tuple(removal for part in half for removal in part)), verify=True)
+        except VerificationFailed as error:
+            found += _culprits(graph, plan, half, str(error.found))
+    return found
 
 
 def _graph_for(model: nn.Module, plan: Plan, example_inputs: Any) -> DependencyGraph:

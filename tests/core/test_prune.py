@@ -136,6 +136,27 @@ def test_a_model_that_would_not_run_is_never_returned() -> None:
         prune(model, plan(graph, score(graph), ratio=0.5))
 
 
+def test_what_fails_verification_is_left_out_and_named_and_the_rest_is_done() -> None:
+    class HalfStubborn(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c, self.d = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.b(self.a(x).relu()).relu()
+            if x.shape[-1] != 8:
+                raise RuntimeError("eight features, please")
+            return self.d(self.c(x).relu())
+
+    model = HalfStubborn().eval()
+    graph = trace(model, torch.randn(2, 4))
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert [culprit.group for culprit in result.left_out] == ["b"]
+    assert "eight features" in result.left_out[0].reason
+    assert (result.model.a.out_features, result.model.b.out_features, result.model.c.out_features) == (4, 8, 4)
+    assert {removal.group for removal in result.plan.removals} == {"a", "c"}
+
+
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_group_norm_is_exact_over_the_channels_that_are_left(groups: int) -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(groups, 8), nn.ReLU(), nn.Conv2d(8, 4, 1)).eval()
