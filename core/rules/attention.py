@@ -26,6 +26,7 @@ def scaled_dot_product(call: Call) -> Sequence[Dims]:
     """q and k (batch, heads, tokens, width), v (batch, heads, tokens, width of v) -> as q, with the width of v."""
     q, k, v = (call.labels(call[name]) for name in ("query", "key", "value"))
     batch: list[Dim] = [_heads(call, q, k, v, d) for d in range(len(q) - 2)]
+    _join_mask(call, (*batch, q[-2], k[-2]))
     call.space.join(q[-1], k[-1])
     call.space.join(k[-2], v[-2])
     call.space.lock(k[-2], "attention's softmax runs over it")
@@ -34,6 +35,17 @@ def scaled_dot_product(call: Call) -> Sequence[Dims]:
     _count(call, batch, q, k, v)
     first = (*batch, q[-2], v[-1])
     return [first, *(tuple(PER_CHANNEL for _ in tensor.shape) for tensor in call.outputs[1:])]
+
+
+def _join_mask(call: Call, scores: Dims) -> None:
+    """A mask or bias is added to the scores (batch, heads, tokens, tokens); it may have fewer dimensions."""
+    mask = call.arguments.get("attn_mask", call.arguments.get("attn_bias"))
+    if mask is None:
+        return
+    dims = call.labels(mask)
+    for d in range(-len(dims), 0):
+        if mask.shape[d] != 1:
+            call.space.join(scores[d], dims[d])
 
 
 def _heads(call: Call, q: Dims, k: Dims, v: Dims, d: int) -> Dim:
