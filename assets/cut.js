@@ -3,9 +3,13 @@
 (function () {
     "use strict";
 
-    /** Units of group `g` that a cut of `percent` takes: a share, rounded down, as the core plans it. */
+    /** How many of `size` units a cut of `percent` takes: rounded down, in the core's own arithmetic. */
+    function share(size, percent) {
+        return Math.floor(size * (percent / 100));
+    }
+
     function taken(ledger, g, percent) {
-        return Math.floor(ledger.sizes[g] * (percent / 100) + 1e-9);
+        return share(ledger.sizes[g], percent);
     }
 
     /** Sizes of all counted dimensions when `removed[g]` units of each group are gone. */
@@ -30,13 +34,13 @@
 
     function quantity(value) {
         for (const [unit, size] of [["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
-            if (value >= size) return `${Number((value / size).toPrecision(3))} ${unit}`;
+            if (value >= 0.9995 * size) return `${Number((value / size).toPrecision(3))} ${unit}`;
         }
         return `${value}`;
     }
 
     function row(name, before, after) {
-        const share = before ? Math.round((100 * after) / before) : 100;
+        const left = before ? Math.round((100 * after) / before) : 100;
         const item = (type, text, className) => ({
             namespace: "dash_html_components",
             type,
@@ -47,7 +51,7 @@
             type: "Div",
             props: {
                 className: "preview-bar",
-                children: { namespace: "dash_html_components", type: "Div", props: { style: { width: `${share}%` } } },
+                children: { namespace: "dash_html_components", type: "Div", props: { style: { width: `${left}%` } } },
             },
         };
         return {
@@ -58,7 +62,7 @@
                 children: [
                     item("Span", name, "muted"),
                     item("B", `${quantity(before)} → ${quantity(after)}`),
-                    item("Span", `${share} % left`, "muted"),
+                    item("Span", `${left} % left`, "muted"),
                     bar,
                 ],
             },
@@ -72,12 +76,12 @@
         return group === null || group === undefined ? [] : [group];
     }
 
-    function preview(percent, scope, selection, ledger, groups) {
+    function preview(percent, scope, selection, ledger) {
         if (!ledger) return "Counting …";
         const wanted = chosen(ledger, scope, selection);
-        if (!wanted.length) return scope === "group" ? "Click a layer to choose its group." : "No group can be cut.";
-        const locked = wanted.filter((group) => ledger.sizes[group] === undefined);
-        if (locked.length) return `This group cannot be cut: ${groups.groups[locked[0]].lock}.`;
+        if (!wanted.length) return scope === "group" ? "Click a layer to see what a cut of its group leaves." : null;
+        // the line under Apply says why
+        if (wanted.some((group) => ledger.sizes[group] === undefined)) return null;
         const removed = new Map(wanted.map((group) => [group, taken(ledger, group, percent)]));
         const before = cost(ledger, new Map());
         const after = cost(ledger, removed);
@@ -89,11 +93,34 @@
             {
                 namespace: "dash_html_components",
                 type: "P",
-                props: { className: "muted", children: `${percent} %: ${units} of ${of} units in ${wanted.length} group${wanted.length > 1 ? "s" : ""} go` },
+                props: { className: "muted", children: `${percent} %: ${units.toLocaleString("en")} of ${of.toLocaleString("en")} units in ${wanted.length} group${wanted.length > 1 ? "s" : ""} go` },
             },
         ];
     }
 
+    function running(job) {
+        return Boolean(job) && !job.over;
+    }
+
+    /** Why Apply cannot be pressed; "" where it can. Asks the groups, which are there before the ledger is. */
+    function obstacle(percent, scope, selection, groups, job) {
+        if (running(job)) return `Apply waits for the job that is running: ${job.title}.`;
+        if (!groups) return "Reading the groups …";
+        const group = selection && groups.groups[selection.group];
+        if (scope === "group" && !group) return "Click a layer to choose its group.";
+        if (scope === "group" && group.lock) return `${group.name} is locked: ${group.lock}.`;
+        const open = scope === "group" ? [group] : groups.groups.filter((each) => !each.lock);
+        if (!open.length) return "No group of this model can be cut.";
+        if (!open.some((each) => share(each.size, percent))) return "This share removes no unit: choose a larger one.";
+        return "";
+    }
+
+    /** [Apply is off, why, Cancel is hidden] */
+    function buttons(percent, scope, selection, groups, job) {
+        const why = obstacle(percent, scope, selection, groups, job);
+        return [why !== "", why, !running(job)];
+    }
+
     window.prunescope = Object.assign({}, window.prunescope, { cut: { cost, taken } });
-    window.dash_clientside = Object.assign({}, window.dash_clientside, { cut: { preview } });
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { cut: { preview, buttons } });
 })();

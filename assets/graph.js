@@ -17,6 +17,7 @@
     const FIRST_ZOOM = { least: 0.6, most: 1.05 };
     const ZOOM_STEP = 1.25;
     const MARGIN = 28;
+    const EDGE = 90;
     const RADIUS = 8;
     const CHEVRON = 26;
     const TITLE = 27;
@@ -26,6 +27,7 @@
     ];
     const HEAT = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
     const NOTHING = { layer: null, side: null, group: null };
+    const NO_GROUPS = { layers: {}, shared: {}, groups: [], locked: {} };
 
     /* Everything the view knows. `lit` maps box ids to {sides, count}; null when nothing is selected. */
     const view = {
@@ -39,13 +41,14 @@
         home: new Map(),
         width: 0,
         height: 0,
-        groups: { layers: {}, groups: [], locked: {} },
+        groups: NO_GROUPS,
         heat: null,
         selection: NOTHING,
         lit: null,
         hovered: null,
         toggles: 0,
         toggled: null,
+        revealing: null,
     };
 
     /* ---- colours ---------------------------------------------------------------------------------------- */
@@ -212,6 +215,7 @@
         } else {
             fitWidth();
         }
+        uncover();
         document.getElementById(HOST).dataset.drawn = "true";
         performance.mark("graph-drawn");
     }
@@ -286,6 +290,17 @@
         cy.panBy({ x: (anchor.x - place.x) * zoom, y: (anchor.y - (place.y - place.height / 2)) * zoom });
     }
 
+    /* After a new picture: bring into the window what was asked for, and never leave the window empty. */
+    function uncover() {
+        const layer = view.revealing;
+        if (layer && view.home.get(layer) === layer) {
+            view.revealing = null;
+            show(layer);
+        } else if (![...view.boxes.values()].some((box) => meets(box, view.cy.extent()))) {
+            fitWidth();
+        }
+    }
+
     /* The old picture fades out over the new one. */
     function fade() {
         const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -344,6 +359,7 @@
         cy.on("mousemove", (event) => hover(hit(event.position)));
         cy.on("viewport", hideTip);
         host.addEventListener("mouseleave", () => hover(null));
+        host.addEventListener("keydown", (event) => event.key === "Escape" && clear());
         host.parentElement.addEventListener("wheel", onWheel, { capture: true, passive: false });
         new ResizeObserver(() => cy.resize()).observe(host);
         const scheme = { attributes: true, attributeFilter: ["data-mantine-color-scheme"] };
@@ -425,15 +441,16 @@
         return group !== null && group !== undefined;
     }
 
-    /* Light the group of one side of a layer ("out" where no side is given and it has one). */
-    function select(layerId, side) {
+    /* Light a group of one side of a layer: "out" where no side is given and it has one, the one with most of the
+     * side's units where none is given. */
+    function select(layerId, side, wanted) {
         if (!layerId) {
             clear();
             return;
         }
         const sides = view.groups.layers[layerId] || {};
         const chosen = side || (known(sides.out) ? "out" : "in");
-        const group = known(sides[chosen]) ? sides[chosen] : null;
+        const group = known(wanted) ? wanted : known(sides[chosen]) ? sides[chosen] : null;
         if (view.selection.layer === layerId && view.selection.side === chosen && view.selection.group === group) {
             return;
         }
@@ -540,16 +557,29 @@
         const box = view.boxes.get(id);
         const [name, ...lines] = tipLines(box);
         view.tip.replaceChildren(...[name, ...lines].map(tipLine));
-        const corner = { x: box.x + box.width / 2, y: box.y - box.height / 2 };
+        const { x, y } = besides(box);
+        view.tip.style.transform = `translate(${x}px, ${y}px)`;
+        view.tip.dataset.shown = "true";
+    }
+
+    /* Where the tip goes: right of the box, left of it where there is no room, and always inside the window. */
+    function besides(box) {
         const zoom = view.cy.zoom();
         const pan = view.cy.pan();
-        view.tip.style.transform = `translate(${corner.x * zoom + pan.x + 10}px, ${corner.y * zoom + pan.y}px)`;
-        view.tip.dataset.shown = "true";
+        const [width, height] = [view.tip.offsetWidth, view.tip.offsetHeight];
+        const right = (box.x + box.width / 2) * zoom + pan.x + 10;
+        const left = (box.x - box.width / 2) * zoom + pan.x - 10 - width;
+        const top = (box.y - box.height / 2) * zoom + pan.y;
+        return {
+            x: right + width <= view.cy.width() ? right : Math.max(left, 4),
+            y: Math.min(Math.max(top, 4), view.cy.height() - height - 4),
+        };
     }
 
     function tipLines(box) {
         if (box.module) {
-            return [box.module, box.detail, "Double-click to open"];
+            const held = new Set(box.layers.flatMap((id) => Object.values(view.groups.layers[id] || {})).filter(known));
+            return [box.module, `${box.detail}, ${held.size} ${held.size === 1 ? "group" : "groups"}`, "Double-click to open"];
         }
         const sides = view.groups.layers[box.id] || {};
         const lines = [box.id, [box.kind, box.detail].filter(Boolean).join(" · ")];
@@ -557,7 +587,9 @@
             const group = view.groups.groups[sides[side]];
             if (group) {
                 const layers = new Set(group.members.map((member) => member.layer)).size;
-                lines.push(`${name}: ${group.size} ${group.kind}, ${layers} ${layers === 1 ? "layer" : "layers"}`);
+                const more = ((view.groups.shared || {})[box.id] || {})[side];
+                const rest = more ? `, and ${more.length - 1} more ${more.length === 2 ? "group" : "groups"}` : "";
+                lines.push(`${name}: ${group.size} ${group.kind}, ${layers} ${layers === 1 ? "layer" : "layers"}${rest}`);
             }
         }
         const reason = view.groups.locked[box.id];
@@ -610,7 +642,7 @@
             paintHighlight(ink, near, extent, zoom);
         }
         const hovered = view.boxes.get(view.hovered);
-        if (hovered) {
+        if (hovered && !(view.lit && view.lit.has(view.hovered))) {
             outline(ink, hovered, view.colours.accent, 1.5, 1);
         }
     }
@@ -706,7 +738,7 @@
             return;
         }
         const x = box.x + box.width / 2 - 18;
-        const y = box.y + box.height / 2 - 13;
+        const y = box.y + box.height / 2 - 17;
         ink.strokeStyle = view.colours.muted;
         ink.fillStyle = view.colours.muted;
         ink.lineWidth = 1.3;
@@ -815,6 +847,9 @@
             outline(ink, box, colours.accent, 5, 3);
             ink.globalAlpha = 1;
         }
+        if (view.hovered === box.id) {
+            outline(ink, box, colours.accent, 1.5, 1);
+        }
         paintText(ink, box, zoom);
         if (mark.in) {
             paintPort(ink, box, "in");
@@ -823,7 +858,7 @@
             paintPort(ink, box, "out");
         }
         if (box.module) {
-            badge(ink, box.x + box.width / 2 - 8, box.y + 7, `${mark.count} of ${box.layers.length}`, colours.accent);
+            badge(ink, box.x + box.width / 2 - 8, box.y + 5, `${mark.count} of ${box.layers.length}`, colours.accent);
         }
     }
 
@@ -834,7 +869,7 @@
         const left = box.x - box.width / 2;
         const colour = view.colours[side];
         ink.fillStyle = colour;
-        roundRect(ink, left + 7, y - 2, box.width - 14, 4, 2);
+        roundRect(ink, left + 7, y - 2.5, box.width - 14, 5, 2.5);
         ink.fill();
         ink.beginPath();
         if (side === "in") {
@@ -899,7 +934,9 @@
         }
         const y = frames.has(name) ? place.y - place.height / 2 : place.y;
         const seen = view.cy.extent();
-        if (place.x > seen.x1 && place.x < seen.x2 && y > seen.y1 && y < seen.y2) {
+        const rim = Math.min(EDGE, seen.h / 4, seen.w / 4);
+        const across = place.x > seen.x1 + rim && place.x < seen.x2 - rim;
+        if (across && y > seen.y1 + rim && y < seen.y2 - rim) {
             return;
         }
         const zoom = Math.max(view.cy.zoom(), FIRST_ZOOM.least);
@@ -910,12 +947,14 @@
 
     /* Groups by layer; the selection is kept where the layer still exists, with its group looked up again. */
     function setGroups(groups) {
-        view.groups = groups || { layers: {}, groups: [], locked: {} };
-        const { layer, side } = view.selection;
+        const { layer, side, group } = view.selection;
+        const before = view.groups.groups[group];
+        view.groups = groups || NO_GROUPS;
         view.selection = NOTHING;
         view.lit = null;
         if (layer && view.groups.layers[layer]) {
-            select(layer, side);
+            const same = before ? view.groups.groups.findIndex((each) => each.name === before.name) : -1;
+            select(layer, before ? side : null, same >= 0 ? same : null);
         } else if (layer) {
             change(NOTHING);
         }
@@ -927,9 +966,24 @@
         paint();
     }
 
+    /* Select from outside of the graph: the layer is brought into view, and the modules around it are opened. */
     function focus(wish) {
-        if (wish) {
-            select(wish.layer, wish.side);
+        if (!wish || !view.groups.layers[wish.layer]) {
+            return;
+        }
+        select(wish.layer, wish.side, wish.group);
+        if (view.home.get(wish.layer) === wish.layer) {
+            show(wish.layer);
+        } else if (view.home.has(wish.layer)) {
+            view.revealing = wish.layer;
+            tell("reveal", { layer: wish.layer, n: Math.round(performance.now()) });
+        }
+    }
+
+    function focusGroup(index) {
+        const group = view.groups.groups[index];
+        if (group) {
+            focus({ ...(group.lead || group.members[0]), group: index });
         }
     }
 
@@ -954,6 +1008,7 @@
         heat: setHeat,
         select,
         focus,
+        focusGroup,
         clear,
         toggle,
         theme,

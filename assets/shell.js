@@ -1,13 +1,33 @@
-/* The page around the graph: light and dark. */
+/* The page around the graph: light and dark, and the way to a running job. */
 
 (function () {
     "use strict";
 
-    function toggleScheme(clicks, scheme) {
-        const next = scheme === "dark" ? "light" : "dark";
+    /* Where Mantine looks for the choice too, when the page is opened. */
+    const KEY = "mantine-color-scheme-value";
+
+    function remember(scheme) {
+        try {
+            window.localStorage.setItem(KEY, scheme);
+        } catch {
+            // no storage in a sandboxed frame: the choice lasts as long as the page
+        }
+    }
+
+    /** The scheme for the store and for Mantine: at first the one that the page was opened in, then the other. */
+    function scheme(clicks, before) {
+        if (!clicks) {
+            return [document.documentElement.getAttribute("data-mantine-color-scheme"), window.dash_clientside.no_update];
+        }
+        const next = before === "dark" ? "light" : "dark";
+        remember(next);
         document.documentElement.setAttribute("data-mantine-color-scheme", next);
         return [next, next];
     }
 
-    window.dash_clientside = Object.assign({}, window.dash_clientside, { shell: { toggleScheme } });
+    function openCut() {
+        return "cut";
+    }
+
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { shell: { scheme, openCut } });
 })();

@@ -14,20 +14,30 @@ from prunescope.core.graph import Group, Side
 from prunescope.core.plan import Plan, cut_groups, plan
 from prunescope.explorer.jobs import JobState
 from prunescope.explorer.session import Session, plans_from_original, weights
+from prunescope.explorer.view import group_layers
 
 Scope = Literal["group", "all"]
 
 
 def selected_group(session: Session, selection: Mapping[str, Any] | None) -> Group | None:
-    """The group of what the page says is selected; None where nothing is, or nothing of this version."""
+    """The group of what the page says is selected; None where nothing is, or nothing of this version.
+
+    A side may hold units of several groups: the selection's own `group` counts where the layer has a part in it.
+    """
     if not selection or not selection.get("layer"):
         return None
+    layer, graph = str(selection["layer"]), session.version.graph
     side: Side = "in" if selection.get("side") == "in" else "out"
     try:
-        return session.version.graph.group_of(str(selection["layer"]), side)
+        held = graph.groups_of(layer, side)
     except BadInput:
         # the page may still hold a selection of the version that was on screen before
         return None
+    index = selection.get("group")
+    chosen = next((g for g in (*graph.groups, *graph.locked_groups) if g.index == index), None)
+    if chosen is not None and (chosen in held or layer in group_layers(graph, chosen)):
+        return chosen
+    return next(iter(held), None)
 
 
 def planned(

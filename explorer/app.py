@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.resources import files
+from itertools import compress
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -12,13 +14,13 @@ from dash.development.base_component import Component
 
 from prunescope.explorer import ids
 from prunescope.explorer.aria import aria
-from prunescope.explorer.layout import Outline
+from prunescope.explorer.drawing import Drawings, drawn, opened_after
 from prunescope.explorer.panels import cut, graph, group, groups, importance, versions
-from prunescope.explorer.picture import picture_record
 from prunescope.explorer.session import Session, Version
-from prunescope.explorer.view import coupling_record, layer_boxes, quantity
+from prunescope.explorer.view import job_record, quantity
 
 POLL_MS = 400
+THEME_SCRIPT = "theme.js"
 TABS = (("group", "Group", group), ("importance", "Importance", importance), ("cut", "Cut", cut),
         ("compare", "Compare", versions))  # fmt: skip
 
@@ -35,39 +37,53 @@ def create_app(session: Session, prefix: str = "/") -> Dash:
         title=f"{session.title} - prunescope",
         update_title="",
         assets_folder=str(files("prunescope.assets")),
+        assets_ignore=THEME_SCRIPT,
         url_base_pathname=prefix,
         serve_locally=True,
         enable_mcp=False,
+        # figures are put into their panels when these are opened
+        suppress_callback_exceptions=True,
     )
-    app.layout = lambda: page(session)
+    # before the styles, so that the page is never painted in the other scheme
+    theme = f'<script src="{app.get_asset_url(THEME_SCRIPT)}"></script>'
+    app.index_string = app.index_string.replace("{%css%}", theme + "{%css%}")
+    drawings = Drawings()
+    app.layout = lambda: page(session, drawings)
     graph.register(app)
-    for panel in (group, importance, cut, versions, groups):
+    groups.register(app)
+    for panel in (group, importance, cut, versions):
         panel.register(app, session)
-    _register_graph_data(app, session)
+    _register_graph_data(app, session, drawings)
     _register_shell(app, session)
     return app
 
 
-def page(session: Session) -> Any:
+def page(session: Session, drawings: Drawings) -> Any:
     """The whole page as it is when it is opened."""
+    version, job = session.version, session.last_job
+    outline = drawings.outline(version)
+    picture, opened, *off = drawn(outline, outline.initial_open())
+    levels = (ids.GRAPH_OPEN_LEVEL, ids.GRAPH_CLOSE_LEVEL)
+    sent = {ids.PICTURE: picture, ids.GROUPS: drawings.groups(version)}
     return dmc.MantineProvider(
         html.Div(
             [
                 _head(session),
                 html.Aside(groups.layout(), className="page-side", **aria(label="Groups")),
-                html.Main(graph.layout(), className="page-stage"),
+                html.Main(graph.layout(sent, list(compress(levels, off))), className="page-stage"),
                 html.Div(versions.strip(), className="page-versions"),
                 html.Aside(_panel(session), className="page-panel", **aria(label="Inspector")),
                 dcc.Interval(id=ids.POLL, interval=POLL_MS),
-                dcc.Store(id=ids.SHOWN, data=session.version.id),
+                dcc.Store(id=ids.SHOWN, data=version.id),
                 dcc.Store(id=ids.REVISION, data=session.revision),
-                dcc.Store(id=ids.OPENED),
-                dcc.Store(id=ids.SCHEME, data="light"),
+                dcc.Store(id=ids.OPENED, data=opened),
+                dcc.Store(id=ids.JOB_STATE, data=job_record(job)),
+                dcc.Store(id=ids.SCHEME),
             ],
             className="page",
         ),
         id=ids.PROVIDER,
-        forceColorScheme="light",
+        defaultColorScheme="auto",
         theme={"primaryColor": "indigo"},
     )
 
@@ -78,6 +94,7 @@ def _head(session: Session) -> Component:
             html.Strong("prunescope", className="brand"),
             html.Span(session.title, className="model-title", title=session.note),
             html.Div(id=ids.HEAD_NUMBERS, className="head-numbers"),
+            html.Button(cut.job_pill(session.last_job), id=ids.HEAD_JOB, className="head-job", title="Open Cut"),
             html.Div(
                 [
                     html.Button("Undo", id=ids.UNDO, className="button", disabled=True),
@@ -104,57 +121,59 @@ def _panel(session: Session) -> Any:
     )
 
 
-def _register_graph_data(app: Dash, session: Session) -> None:
-    outlines: dict[int, Outline] = {}
-
-    def outline(version: Version) -> Outline:
-        if version.id not in outlines:
-            outlines[version.id] = Outline(layer_boxes(version.graph), version.graph.edges)
-        return outlines[version.id]
-
+def _register_graph_data(app: Dash, session: Session, drawings: Drawings) -> None:
     @app.callback(
         Output(ids.PICTURE, "data"),
         Output(ids.OPENED, "data"),
+        Output(ids.GRAPH_OPEN_LEVEL, "disabled"),
+        Output(ids.GRAPH_CLOSE_LEVEL, "disabled"),
         Input(ids.TOGGLE, "data"),
+        Input(ids.REVEAL, "data"),
+        Input(ids.GRAPH_OPEN_LEVEL, "n_clicks"),
+        Input(ids.GRAPH_CLOSE_LEVEL, "n_clicks"),
         Input(ids.SHOWN, "data"),
         State(ids.OPENED, "data"),
+        prevent_initial_call=True,
     )
     def draw(
-        toggle: dict[str, Any] | None, shown: int, opened: Sequence[str] | None
-    ) -> tuple[dict[str, Any], list[str]]:
-        drawn = outline(session.version)
-        now = set(drawn.initial_open() if opened is None else opened)
-        if ctx.triggered_id == ids.TOGGLE and toggle:
-            now ^= {str(toggle["module"])}
-        return picture_record(drawn.arrange(now)), sorted(now)
+        toggle: Any, reveal: Any, more: int | None, less: int | None, shown: int, opened: Sequence[str]
+    ) -> tuple[dict[str, Any], list[str], bool, bool]:
+        outline = drawings.outline(session.version)
+        data = {ids.TOGGLE: toggle, ids.REVEAL: reveal}.get(ctx.triggered_id)
+        return drawn(outline, opened_after(outline, opened, ctx.triggered_id, data))
 
-    @app.callback(Output(ids.GROUPS, "data"), Input(ids.SHOWN, "data"))
+    @app.callback(Output(ids.GROUPS, "data"), Input(ids.SHOWN, "data"), prevent_initial_call=True)
     def couple(shown: int) -> dict[str, Any]:
-        return coupling_record(session.version.graph)
+        return drawings.groups(session.version)
 
 
 def _register_shell(app: Dash, session: Session) -> None:
     @app.callback(
         Output(ids.REVISION, "data"),
         Output(ids.SHOWN, "data"),
-        Output(ids.JOB, "children"),
-        Output(ids.APPLY, "disabled"),
-        Output(ids.CANCEL, "hidden"),
+        Output(ids.FOCUS, "data"),
+        Output(ids.JOB_STATE, "data"),
         Input(ids.POLL, "n_intervals"),
         State(ids.REVISION, "data"),
         State(ids.SHOWN, "data"),
+        State(ids.FOCUS, "data"),
+        State(ids.JOB_STATE, "data"),
+        # the page as it is sent is up to date; a first call would hold back whatever waits for these
+        prevent_initial_call=True,
     )
-    def poll(ticks: int, revision: int, shown: int) -> tuple[Any, ...]:
-        active = session.jobs.active
-        job = active[0] if active else next(reversed(session.jobs.states), None)
-        now, current = session.revision, session.version.id
-        return (
-            no_update if now == revision else now,
-            no_update if current == shown else current,
-            cut.job_note(job),
-            bool(active),
-            not active,
-        )
+    def poll(ticks: int, *seen: Any) -> tuple[Any, ...]:
+        chosen = session.selection
+        now = (session.revision, session.version.id, chosen and asdict(chosen), job_record(session.last_job))
+        return tuple(no_update if new == old else new for new, old in zip(now, seen, strict=True))
+
+    @app.callback(
+        Output(ids.JOB, "children"),
+        Output(ids.HEAD_JOB, "children"),
+        Input(ids.JOB_STATE, "data"),
+        prevent_initial_call=True,
+    )
+    def tell(state: dict[str, Any] | None) -> tuple[Component | None, Component | None]:
+        return cut.job_note(session.last_job), cut.job_pill(session.last_job)
 
     @app.callback(
         Output(ids.SHOWN, "data", allow_duplicate=True),
@@ -177,33 +196,41 @@ def _register_shell(app: Dash, session: Session) -> None:
         return numbers, not session.can_undo, not session.can_redo
 
     app.clientside_callback(
-        ClientsideFunction("shell", "toggleScheme"),
+        ClientsideFunction("shell", "scheme"),
         Output(ids.SCHEME, "data"),
         Output(ids.PROVIDER, "forceColorScheme"),
         Input(ids.SCHEME_TOGGLE, "n_clicks"),
         State(ids.SCHEME, "data"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("shell", "openCut"),
+        Output(ids.PANEL_TABS, "value"),
+        Input(ids.HEAD_JOB, "n_clicks"),
         prevent_initial_call=True,
     )
 
 
 def head_numbers(original: Version, version: Version) -> list[Component]:
     """What was and what is, each with its unit."""
-    rows = [
+    rows = (
         ("parameters", quantity(original.parameters), quantity(version.parameters)),
         ("MACs", quantity(original.macs), quantity(version.macs)),
         ("latency", _latency(original), _latency(version)),
         ("accuracy", _accuracy(original), _accuracy(version)),
-    ]
-    cut = version.id != original.id
+    )
+    changed = version.id != original.id
     return [
-        html.Span([f"{name} ", *([before, " → "] if cut else []), html.B(after)], className="head-number")
+        html.Div(
+            [html.Span(name), html.Div([*([f"{before} → "] if changed and before else []), html.B(after or "…")])],
+            className="head-number",
+        )
         for name, before, after in rows
         if after or before
     ]
 
 
 def _latency(version: Version) -> str:
-    return f"{version.latency.median_ms:.2f} ms" if version.latency else ""
+    return f"{version.latency.median_ms:.3g} ms" if version.latency else ""
 
 
 def _accuracy(version: Version) -> str:

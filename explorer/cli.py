@@ -106,7 +106,11 @@ def _explore(options: argparse.Namespace) -> int:
     print(f"prunescope: {opened.title} at {served.url}", flush=True)
     if not options.no_browser:
         webbrowser.open(served.url)
-    served.forever()
+    try:
+        served.forever()
+    finally:
+        # the process ends when its last job does
+        session.jobs.cancel()
     return 0
 
 

@@ -55,10 +55,15 @@ def _name(host: str) -> str:
 
 def _admitted(token: str) -> Response | None:
     given = request.args.get("token", "")
-    if given and hmac.compare_digest(given, token):
+    if given and _equal(given, token):
         response = make_response(redirect(request.path))
         response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
         return response
-    if not hmac.compare_digest(request.cookies.get(COOKIE, ""), token):
+    if not _equal(request.cookies.get(COOKIE, ""), token):
         abort(403, "Open the address with the token that prunescope printed.")
     return None
+
+
+def _equal(given: str, token: str) -> bool:
+    """In constant time; text that is not ASCII is compared as bytes, as `compare_digest` refuses it as text."""
+    return hmac.compare_digest(given.encode(errors="replace"), token.encode())

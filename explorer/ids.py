@@ -9,17 +9,19 @@ GRAPH_FIT_WIDTH = "graph-fit-width"
 GRAPH_FIT_ALL = "graph-fit-all"
 GRAPH_ZOOM_IN = "graph-zoom-in"
 GRAPH_ZOOM_OUT = "graph-zoom-out"
+GRAPH_OPEN_LEVEL = "graph-open-level"
+GRAPH_CLOSE_LEVEL = "graph-close-level"
 
 # Stores that the server writes and the graph reads
 PICTURE = "picture"  # `picture_record`
-# {layers: {id: {in, out}}, groups: [{name, kind, size, members: [{layer, side}]}], locked: {id: reason}}
-GROUPS = "groups"
+GROUPS = "groups"  # `view.coupling_record`
 HEAT = "heat"  # {layer id: 0..1} or None
 FOCUS = "focus"  # {layer, side}: select this from the server; side may be None
 
 # Stores that the graph writes and the server reads
 SELECTION = "selection"  # {layer, side, group}; all None when nothing is selected
 TOGGLE = "toggle"  # {module, n}: open or close this module; n differs each time
+REVEAL = "reveal"  # {layer, n}: open the modules around this layer
 
 # The session
 SHOWN = "shown"  # id of the version on screen; what the graph and the panels are made of
@@ -30,6 +32,7 @@ POLL = "poll"
 
 # The head and the strip of versions
 HEAD_NUMBERS = "head-numbers"
+HEAD_JOB = "head-job"
 UNDO = "undo"
 REDO = "redo"
 SCHEME = "scheme"
@@ -40,7 +43,6 @@ VERSION_BUTTON = "version-button"  # pattern: one for each version
 
 # The list of groups
 GROUP_LIST = "group-list"
-GROUP_BUTTON = "group-button"  # pattern: one for each group
 GROUP_FILTER = "group-filter"
 
 # The panels
@@ -49,6 +51,9 @@ GROUP_PANEL = "group-panel"
 IMPORTANCE_GROUP = "importance-group"
 IMPORTANCE_NOTE = "importance-note"
 IMPORTANCE_OVERVIEW = "importance-overview"
+IMPORTANCE_FIGURES = "importance-figures"  # filled when the panel is opened for the first time
+IMPORTANCE_WISH = "importance-wish"  # {layer, side, group, shown, criterion, scheme} to show, while the panel is open
+OVERVIEW_WISH = "overview-wish"  # {shown, criterion, scheme}
 CRITERION = "criterion"
 SCOPE = "scope"
 RATIO = "ratio"
@@ -57,9 +62,13 @@ APPLY = "apply"
 TUNE = "tune"
 CANCEL = "cancel"
 JOB = "job"
+JOB_STATE = "job-state"  # `view.job_record` of the last job
+RESULT = "result"
+APPLY_NOTE = "apply-note"  # why Apply is not to be had
 MESSAGE = "message"
 VERSION_TABLE = "version-table"
 VERSION_PLOT = "version-plot"
+VERSION_FIGURES = "version-figures"  # filled when the panel is opened for the first time
 DOWNLOAD_WEIGHTS = "download-weights"
 DOWNLOAD_PLAN = "download-plan"
 DOWNLOAD = "download"

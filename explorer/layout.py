@@ -88,6 +88,26 @@ class Outline:
             depth = self._modules_in(depth)
         return frozenset(opened)
 
+    def visible(self, opened: Collection[str]) -> int:
+        """How many boxes the picture with these modules opened has."""
+        return len(self._visible(frozenset(opened)))
+
+    def around(self, layer: str) -> frozenset[str]:
+        """The modules that have to be open for a layer to be seen; none where there is no such layer."""
+        return frozenset(_chain(self.layers[layer].module)[1:]) if layer in self.layers else frozenset()
+
+    def level_opened(self, opened: Collection[str]) -> frozenset[str]:
+        """`opened` and the closed modules of the shallowest level that has some, with what opens freely in them."""
+        closed = [module_path(box.id) for box in self._visible(frozenset(opened)) if box.is_module]
+        depths = {path: len(_chain(path)) for path in closed}
+        level = [path for path in closed if depths[path] == min(depths.values())]
+        return frozenset({*opened, *level} | self._around_one(self._modules_in(level)))
+
+    def level_closed(self, opened: Collection[str]) -> frozenset[str]:
+        """`opened` without the modules of its deepest level."""
+        depths = {path: len(_chain(path)) for path in opened}
+        return frozenset(path for path in opened if depths[path] < max(depths.values()))
+
     def _modules_in(self, paths: Iterable[str]) -> list[str]:
         keys = (key for path in paths for key in self.children[path])
         return [module_path(key) for key in keys if key not in self.layers]

@@ -108,6 +108,11 @@ class Session:
     def selection(self) -> Selection | None:
         return self._selection
 
+    @property
+    def last_job(self) -> JobState | None:
+        """The job that runs or waits, else the last one that did."""
+        return next(iter((*self.jobs.active, *reversed(self.jobs.states))), None)
+
     def start(self) -> JobState:
         """Measure the original in the background."""
         return self.jobs.submit("Measure the original", lambda progress: self._measure(ORIGINAL, progress))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from prunescope.core.cost import CountedDim, Product, ledger
 from prunescope.core.graph import Side
 from prunescope.core.importance import Scores, member_importance
 from prunescope.core.plan import cut_groups
+from prunescope.explorer.jobs import JobState
 from prunescope.explorer.layout import LayerBox
 from prunescope.explorer.session import Session, Version
 
@@ -49,48 +50,114 @@ def coupling_record(graph: DependencyGraph) -> dict[str, Any]:
     """Who is coupled with whom, as the page's highlight needs it.
 
     Returns:
-        `layers`: layer -> {"out": group index or None, "in": ...}; `groups`, by index: {name, kind, size, members:
-        [{layer, side}], lock}; `locked`: layer -> reason why its output side cannot be cut.
+        `layers`: layer -> {"out": group index or None, "in": ...}, the group with most of the side's indices; `shared`:
+        layer -> {side: indices of all its groups}, where a side holds several; `groups`, by index: {name, kind, size,
+        members: [{layer, side}], lead: {layer, side} that shows it, lock}; `locked`: layer -> reason why its output
+        side cannot be cut.
     """
-    groups = [_group_record(graph, group) for group in (*graph.groups, *graph.locked_groups)]
-    sides = {layer.name: {side: graph.group_of(layer.name, side) for side in _SIDES} for layer in graph.layers}
+    groups = (*graph.groups, *graph.locked_groups)
+    sides = side_groups(graph)
+    held = _layers_of_groups(graph, groups)
+    leads = _leads(graph, sides, held)
+    locks = {group.index: group.lock.reason for group in groups if group.lock}
     return {
-        "layers": {
-            name: {side: None if group is None else group.index for side, group in found.items()}
+        "layers": {name: {side: next(iter(own), None) for side, own in found.items()} for name, found in sides.items()},
+        "shared": {
+            name: {side: list(own) for side, own in found.items() if len(own) > 1}
             for name, found in sides.items()
+            if max(map(len, found.values())) > 1
         },
-        "groups": groups,
-        "locked": {
-            name: found["out"].lock.reason for name, found in sides.items() if found["out"] and found["out"].lock
-        },
+        "groups": [
+            {
+                "name": group.name,
+                "kind": group.kind,
+                "size": group.size,
+                "members": [{"layer": layer, "side": side} for layer, side in held[group.index].items()],
+                "lead": leads[group.index],
+                "lock": locks.get(group.index),
+            }
+            for group in groups
+        ],
+        "locked": {name: locks[found["out"][0]] for name, found in sides.items() if locks.keys() & found["out"][:1]},
     }
 
 
 _SIDES: tuple[Side, Side] = ("out", "in")
+_SideGroups = dict[str, dict[Side, tuple[int, ...]]]
 
 
-def _group_record(graph: DependencyGraph, group: Group) -> dict[str, Any]:
-    members = [{"layer": layer, "side": side} for layer, side in group_layers(graph, group).items()]
+def side_groups(graph: DependencyGraph) -> _SideGroups:
+    """What `graph.groups_of` says of every side of every layer, as indices of groups, in one pass."""
+    groups = (*graph.groups, *graph.locked_groups)
+    owners = [np.full(coupling.lock.size, len(groups)) for coupling in graph.record.couplings]
+    for group in groups:
+        owners[group.option][group.components] = group.index
+
+    def ranked(vectors: Sequence[Any]) -> tuple[int, ...]:
+        count = np.zeros(len(groups) + 1, dtype=np.int64)
+        for vector in vectors:
+            labels = vector[vector >= 0]
+            for owner, coupling in zip(owners, graph.record.couplings, strict=True):
+                count += np.bincount(owner[coupling.component[labels]], minlength=len(groups) + 1)
+        held = np.flatnonzero(count[:-1])
+        return tuple(held[np.argsort(-count[held], kind="stable")].tolist())
+
     return {
-        "name": group.name,
-        "kind": group.kind,
-        "size": group.size,
-        "members": members,
-        "lock": group.lock.reason if group.lock else None,
+        layer.name: {"out": ranked(layer.output_labels), "in": ranked(layer.input_labels)} for layer in graph.layers
+    }
+
+
+def _leads(
+    graph: DependencyGraph, sides: _SideGroups, held: Mapping[int, Mapping[str, str]]
+) -> dict[int, dict[str, str] | None]:
+    """For each group the side of a layer that shows it best: the output of a layer of its own that holds no other."""
+    owners = {group.index: {m.layer for m in group.members if m.side != "in"} for group in graph.groups}
+    best: dict[int, tuple[tuple[bool, bool, bool], str, str]] = {}
+    for layer in graph.layers:
+        for side in _SIDES:
+            for at, index in enumerate(sides[layer.name][side]):
+                own = layer.is_module and layer.module in owners.get(index, ())
+                rank = (at > 0, not own, side == "in")
+                if index not in best or rank < best[index][0]:
+                    best[index] = (rank, layer.name, side)
+    leads = {index: {"layer": layer, "side": side} for index, (_, layer, side) in best.items()}
+    # heads and locked weights are on no layer's data: their first member stands for them
+    members = {index: next(iter(layers.items()), None) for index, layers in held.items()}
+    return {
+        index: leads.get(index, first and {"layer": first[0], "side": "in" if first[1] == "in" else "out"})
+        for index, first in members.items()
     }
 
 
 def group_layers(graph: DependencyGraph, group: Group) -> dict[str, str]:
     """The layers that hold a member of the group, by name, with the side that it is on: "in", "out" or "both"."""
-    owned: dict[str, set[str]] = {}
-    for member in group.members:
-        owned.setdefault(member.parameter, set()).add(member.side)
-    found: dict[str, str] = {}
+    return _layers_of_groups(graph, (group,))[group.index]
+
+
+def _layers_of_groups(graph: DependencyGraph, groups: Sequence[Group]) -> dict[int, dict[str, str]]:
+    position = {layer.name: at for at, layer in enumerate(graph.layers)}
+    readers: dict[str, list[str]] = {}
+    calls: dict[str, list[str]] = {}  # of a module: a linear layer reads its weight transposed, by no name
     for layer in graph.layers:
-        sides = set().union(*(owned.get(parameter, set()) for parameter in layer.parameters))
-        if sides:
-            found[layer.name] = sides.pop() if len(sides) == 1 else "both" if sides != {"out", "both"} else "out"
+        calls.setdefault(layer.module if layer.is_module else "", []).append(layer.name)
+        for parameter in layer.parameters:
+            readers.setdefault(parameter, []).append(layer.name)
+    calls.pop("", None)
+    found: dict[int, dict[str, str]] = {}
+    for group in groups:
+        sides: dict[str, set[str]] = {}
+        for member in group.members:
+            for name in {*readers.get(member.parameter, ()), *calls.get(member.layer, ())}:
+                sides.setdefault(name, set()).add(member.side)
+        found[group.index] = {name: _one_side(sides[name]) for name in sorted(sides, key=position.__getitem__)}
     return found
+
+
+def _one_side(sides: set[str]) -> str:
+    """One word for the sides of a layer's members; a normalisation's "both" beside "out" is its output alone."""
+    if len(sides) == 1:
+        return next(iter(sides))
+    return "out" if sides == {"out", "both"} else "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +193,49 @@ def _indices_text(member: Member) -> str:
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """The members of one layer that are cut alike, as one line."""
+
+    layer: str
+    weights: tuple[str, ...]  # last parts of the names of what is trained
+    statistics: tuple[str, ...]  # of buffers
+    dim: int
+    size: int
+    indices: str
+    side: str
+
+
+def layer_rows(rows: Sequence[MemberRow]) -> tuple[LayerRow, ...]:
+    """Member rows with those of one layer, dimension and side in one: weight and bias, and a norm's statistics."""
+    merged: dict[tuple[str, int, int, str], list[MemberRow]] = {}
+    for row in rows:
+        merged.setdefault((row.layer, row.dim, row.size, row.indices), []).append(row)
+    return tuple(_layer_row(own) for own in merged.values())
+
+
+def _layer_row(rows: Sequence[MemberRow]) -> LayerRow:
+    first = rows[0]
+    signs = {sign: side for side, sign in SIDE_SIGNS.items()}
+    return LayerRow(
+        layer=first.layer,
+        weights=tuple(row.parameter for row in rows if row.kind == "weight"),
+        statistics=tuple(row.parameter for row in rows if row.kind == "statistic"),
+        dim=first.dim,
+        size=first.size,
+        indices=first.indices,
+        side=SIDE_SIGNS[_one_side({signs[row.side] for row in rows})],
+    )
+
+
 def group_sentence(graph: DependencyGraph, group: Group, layer: str, side: Side) -> str:
     """What the selection is, in one sentence."""
     layers = len(group_layers(graph, group))
     what = f"{group.size} {group.kind}" if group.size != 1 else f"1 unit ({group.kind})"
     where = "output" if side == "out" else "input"
-    return f"The {where} side of {layer}: {what} that go through {layers} layer{'s' if layers != 1 else ''} together."
+    if layers == 1:
+        return f"The {where} side of {layer}: {what}, in one layer alone."
+    return f"The {where} side of {layer}: {what} that go through {layers} layers together."
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +309,11 @@ def _product_record(product: Product) -> list[int]:
     return [product.factor, *product.dims]
 
 
+def job_record(job: JobState | None) -> dict[str, Any] | None:
+    """How a job stands, for the page to see whether anything changed and whether one is running."""
+    return {**asdict(job), "over": job.is_over} if job else None
+
+
 def version_rows(session: Session) -> list[dict[str, Any]]:
     """A record for each version, with what it has of the original in parentheses."""
     original = session.versions[0]
@@ -233,8 +342,8 @@ def _version_row(version: Version, original: Version, shown: bool) -> dict[str, 
 def quantity(value: float) -> str:
     """272474 -> "272 k", 41200000 -> "41.2 M": three digits and a unit."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= size:
-            return f"{value / size:.3g} {unit}" if value / size < 999.5 else f"{value / size:.0f} {unit}"
+        if abs(value) >= 0.9995 * size:  # 999,999 is 1 M, not 1000 k
+            return f"{value / size:.3g} {unit}" if abs(value) < 999.5 * size else f"{value / size:.0f} {unit}"
     return f"{value:g}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from prunescope.core import CRITERIA
@@ -14,8 +14,8 @@ from prunescope.explorer import ids
 from prunescope.explorer.actions import apply, message, tune
 from prunescope.explorer.aria import aria
 from prunescope.explorer.jobs import JobState
-from prunescope.explorer.session import Session
-from prunescope.explorer.view import criteria_options, ledger_record
+from prunescope.explorer.session import Session, Version
+from prunescope.explorer.view import criteria_options, job_record, ledger_record, quantity
 
 LARGEST_PERCENT = 95
 START_PERCENT = 50
@@ -41,7 +41,7 @@ def layout(session: Session) -> Component:
                 fullWidth=True,
                 size="xs",
             ),
-            html.Label("Share of each group's units that goes", htmlFor=ids.RATIO, className="field-label"),
+            html.Div("Share of each group's units that goes", className="field-label"),
             dmc.Slider(
                 id=ids.RATIO,
                 min=0,
@@ -72,8 +72,10 @@ def layout(session: Session) -> Component:
                 ],
                 className="button-row",
             ),
-            html.Div(id=ids.JOB, role="status"),
+            html.Div(id=ids.APPLY_NOTE, className="muted"),
+            html.Div(job_note(session.last_job), id=ids.JOB, role="status"),
             html.Div(id=ids.MESSAGE, role="alert"),
+            html.Div(id=ids.RESULT, **aria(live="polite")),
             dcc.Store(id=ids.LEDGER),
         ],
         className="panel-body",
@@ -88,8 +90,22 @@ def register(app: Dash, session: Session) -> None:
         Input(ids.SCOPE, "value"),
         Input(ids.SELECTION, "data"),
         Input(ids.LEDGER, "data"),
-        State(ids.GROUPS, "data"),
     )
+    app.clientside_callback(
+        ClientsideFunction("cut", "buttons"),
+        Output(ids.APPLY, "disabled"),
+        Output(ids.APPLY_NOTE, "children"),
+        Output(ids.CANCEL, "hidden"),
+        Input(ids.RATIO, "value"),
+        Input(ids.SCOPE, "value"),
+        Input(ids.SELECTION, "data"),
+        Input(ids.GROUPS, "data"),
+        Input(ids.JOB_STATE, "data"),
+    )
+
+    @app.callback(Output(ids.RESULT, "children"), Input(ids.REVISION, "data"))
+    def result(revision: int) -> Component | None:
+        return result_note(session)
 
     @app.callback(Output(ids.LEDGER, "data"), Input(ids.SHOWN, "data"), Input(ids.CRITERION, "value"))
     def account(shown: int, criterion: str) -> dict[str, Any]:
@@ -97,6 +113,7 @@ def register(app: Dash, session: Session) -> None:
 
     @app.callback(
         Output(ids.MESSAGE, "children"),
+        Output(ids.JOB_STATE, "data", allow_duplicate=True),
         Input(ids.APPLY, "n_clicks"),
         State(ids.CRITERION, "value"),
         State(ids.RATIO, "value"),
@@ -106,22 +123,23 @@ def register(app: Dash, session: Session) -> None:
     )
     def cut(clicks: int, criterion: str, percent: float, scope: str, selection: dict[str, Any] | None) -> Any:
         try:
-            apply(session, criterion, percent, "group" if scope == "group" else "all", selection)
+            job = apply(session, criterion, percent, "group" if scope == "group" else "all", selection)
         except PrunescopeError as error:
-            return error_note(error)
-        return None
+            return error_note(error), no_update
+        return None, job_record(job)
 
     @app.callback(
         Output(ids.MESSAGE, "children", allow_duplicate=True),
+        Output(ids.JOB_STATE, "data", allow_duplicate=True),
         Input(ids.TUNE, "n_clicks"),
         prevent_initial_call=True,
     )
     def fine_tune(clicks: int) -> Any:
         try:
-            tune(session)
+            job = tune(session)
         except PrunescopeError as error:
-            return error_note(error)
-        return None
+            return error_note(error), no_update
+        return None, job_record(job)
 
     @app.callback(Output(ids.CANCEL, "n_clicks"), Input(ids.CANCEL, "n_clicks"), prevent_initial_call=True)
     def cancel(clicks: int) -> int:
@@ -150,12 +168,61 @@ def error_note(error: PrunescopeError) -> Component:
     )
 
 
+def result_note(session: Session) -> Component | None:
+    """What the version on screen became of the one that it was made from; nothing for the original."""
+    after = session.version
+    if after.parent is None:
+        return None
+    before = session.versions[after.parent]
+    rows = (
+        ("Parameters", quantity(before.parameters), quantity(after.parameters)),
+        ("MACs", quantity(before.macs), quantity(after.macs)),
+        ("Latency", _latency(before), _latency(after)),
+        *((("Accuracy", _accuracy(before), _accuracy(after)),) if session.evaluate else ()),
+    )
+    return html.Div(
+        [
+            html.Div([html.B(after.name), html.Span(f" beside {before.name}", className="muted")]),
+            html.Dl([part for name, was, now in rows for part in (html.Dt(name), html.Dd([f"{was} → ", html.B(now)]))]),
+            html.Div(verified(after), className="muted"),
+            *([html.Div(after.problem, className="note error")] if after.problem else []),
+        ],
+        className="result",
+    )
+
+
+def _latency(version: Version) -> str:
+    return f"{version.latency.median_ms:.3g} ms" if version.latency else "not measured yet"
+
+
+def _accuracy(version: Version) -> str:
+    if version.accuracy is not None:
+        return f"{version.accuracy:.1%}"
+    return "failed" if version.problem else "not measured yet"
+
+
+def verified(version: Version) -> str:
+    return f"Verified: {version.pruned.verification}" if version.pruned else "Fine-tuned: same structure, new weights"
+
+
+def job_pill(job: JobState | None) -> Component | None:
+    """A running job in the head line, or one that failed."""
+    if job is None or job.status in ("done", "cancelled"):
+        return None
+    if job.status == "failed":
+        return html.Span(f"Failed: {job.title}", className="pill failed")
+    share = f"{100 * job.done / job.of:.0f} %" if job.of else "…"
+    return html.Span(
+        [html.Span(className="spinner"), html.Span(job.title, className="pill-title"), share], className="pill"
+    )
+
+
 def job_note(job: JobState | None) -> Component | None:
     """How far the job is, or what became of it; nothing for one that ended well."""
     if job is None or job.status == "done":
         return None
     if job.status == "failed":
-        return html.Div([html.B(f"{job.title}: failed"), html.Pre(job.error)], className="note error")
+        return html.Div([html.B(f"{job.title}: failed"), html.Pre(job.error)], className="note error", role="alert")
     if job.status == "cancelled":
         return html.Div(f"{job.title}: cancelled", className="note")
     share = 100 * job.done / job.of if job.of else 100

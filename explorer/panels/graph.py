@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import dash_cytoscape as cyto
@@ -10,6 +10,7 @@ from dash import ClientsideFunction, Dash, Input, dcc, html
 from dash.development.base_component import Component
 
 from prunescope.explorer import ids
+from prunescope.explorer.aria import aria
 
 # store -> function of window.dash_clientside.graph that is given its data
 READERS = {ids.PICTURE: "draw", ids.GROUPS: "groups", ids.HEAT: "heat", ids.FOCUS: "focus"}
@@ -22,6 +23,12 @@ TOOLS = {
     ids.GRAPH_ZOOM_IN: ("zoomIn", "+", "Zoom in"),
 }
 
+# button that the server answers -> what it says, what it does
+LEVELS = {
+    ids.GRAPH_CLOSE_LEVEL: ("Close level", "Close the modules of the deepest level that is open"),
+    ids.GRAPH_OPEN_LEVEL: ("Open level", "Open all modules one level deeper"),
+}
+
 LEGEND = {
     "graph-key-in": "input side f−",
     "graph-key-out": "output side f+",
@@ -30,22 +37,35 @@ LEGEND = {
 }
 
 
-def layout() -> Component:
-    """The stage with the canvas, its tools, and the stores through which the graph talks to the server."""
+def layout(sent: Mapping[str, Any] | None = None, off: Collection[str] = ()) -> Component:
+    """The stage with the canvas, its tools, and the stores through which the graph talks to the server.
+
+    Args:
+        sent: What some of the stores hold from the start, so that the first picture needs no request.
+        off: Ids of the buttons that cannot be pressed at the start.
+    """
+    given = sent or {}
     return html.Div(
         className="graph-stage",
         children=[
             _canvas(),
             html.Div("Drawing the graph …", className="graph-empty"),
             html.Div(
-                [html.Button(label, id=tool, title=title) for tool, (_, label, title) in TOOLS.items()],
+                [
+                    *(
+                        html.Button(label, id=tool, title=title, disabled=tool in off)
+                        for tool, (label, title) in LEVELS.items()
+                    ),
+                    *(html.Button(label, id=tool, title=title) for tool, (_, label, title) in TOOLS.items()),
+                ],
                 className="graph-tools",
                 role="toolbar",
-                **_aria(label="View of the graph"),
+                **aria(label="View of the graph"),
             ),
             html.Div([html.Span(text, className=key) for key, text in LEGEND.items()], className="graph-legend"),
-            html.Div(id=ids.GRAPH_LIVE, className="visually-hidden", **_aria(live="polite")),
-            *(dcc.Store(id=store) for store in (*READERS, ids.SELECTION, ids.TOGGLE)),
+            html.Div(id=ids.GRAPH_LIVE, className="visually-hidden", **aria(live="polite")),
+            *(dcc.Store(id=store) for store in (*READERS, ids.SELECTION, ids.TOGGLE, ids.REVEAL) if store not in given),
+            *(dcc.Store(id=store, data=data) for store, data in given.items()),
         ],
     )
 
@@ -72,7 +92,3 @@ def _canvas() -> Component:
         boxSelectionEnabled=False,
     )
     return canvas
-
-
-def _aria(**values: str) -> dict[str, Any]:
-    return {f"aria-{name}": value for name, value in values.items()}

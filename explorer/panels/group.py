@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from dash import Dash, Input, Output, html
@@ -9,14 +10,15 @@ from dash.development.base_component import Component
 
 from prunescope.core import Group
 from prunescope.core.cost import ledger
-from prunescope.core.graph import Side
+from prunescope.core.graph import DependencyGraph, Lock, Side
 from prunescope.explorer import ids
 from prunescope.explorer.actions import selected_group
 from prunescope.explorer.session import Session
-from prunescope.explorer.view import MemberRow, group_sentence, member_rows, quantity
+from prunescope.explorer.view import LayerRow, group_sentence, layer_rows, member_rows, quantity
 
-HEADINGS = ("Layer", "Parameter", "Dim", "Size", "Per unit", "Side")
-SHOWN_MEMBERS = 400
+HEADINGS = ("Layer and parameters", "Dim", "Size", "Per unit", "Side")
+SHOWN_ROWS = 300
+SIDE_CLASSES = {"f\u207b": "side-in", "f\u207a": "side-out"}
 
 
 def layout(session: Session) -> Component:
@@ -31,94 +33,171 @@ def register(app: Dash, session: Session) -> None:
 
 def content(session: Session, selection: dict[str, Any] | None) -> list[Component]:
     """What the panel shows for a selection."""
-    group = selected_group(session, selection)
-    if selection and selection.get("layer") and group is None:
-        return [
-            html.Div(
-                f"{selection['layer']} has no units on this side: nothing is coupled with it.",
-                className="empty",
-            )
-        ]
-    if group is None or selection is None:
+    if not selection or not selection.get("layer"):
         return [_invitation(session)]
+    graph, layer = session.version.graph, str(selection["layer"])
     side: Side = "in" if selection.get("side") == "in" else "out"
-    graph = session.version.graph
-    parts: list[Component] = [
-        html.H2(group.name, className="panel-title"),
-        html.P(group_sentence(graph, group, selection["layer"], side), className="lead"),
+    group = selected_group(session, selection)
+    if group is None:
+        return _nothing(graph, layer, side)
+    return [
+        html.H2([*_lock_icon(group), *breakable(group.name or "(model)")], className="panel-title"),
+        html.P(breakable(group_sentence(graph, group, layer, side)), className="lead"),
+        *_lock(graph, group),
+        *_sides(graph, group, layer, side),
+        *([] if group.lock else [_facts(session, group)]),
+        _members(graph, group),
     ]
-    others = [other for other in graph.groups_of(selection["layer"], side) if other.index != group.index]
-    if others:
-        names = ", ".join(other.name for other in others[:4]) + (" …" if len(others) > 4 else "")
-        parts.append(html.P(f"This side also holds units of {len(others)} other groups: {names}", className="muted"))
-    parts.append(_lock(group) if group.lock else _facts(session, group))
-    return [*parts, _members(member_rows(group))]
+
+
+def breakable(text: str) -> list[str | Component]:
+    """Text with names that may be broken after a dot or an underscore, and are copied as they are."""
+    parts = re.split(r"(?<=[._])(?=\w)", text)
+    return [piece for part in parts[:-1] for piece in (part, html.Wbr())] + parts[-1:]
 
 
 def _invitation(session: Session) -> Component:
     graph = session.version.graph
+    locked = f" {len(graph.locked_groups)} more are locked." if graph.locked_groups else ""
+    how = (
+        f"{len(graph.layers)} layers form {len(graph.groups)} groups of units that can only be cut together.{locked} "
+        "Click a layer to see its group; click it again for its input side; double-click a module to open it."
+    )
+    none = f"No unit of these {len(graph.layers)} layers can be cut. Click a layer to see why."
     return html.Div(
         [
             html.H2("Click a layer", className="panel-title"),
-            html.P(
-                f"{len(graph.layers)} layers form {len(graph.groups)} groups of units that can only be cut together. "
-                "Click a layer to see its group; click it again for its input side; double-click a module to open it.",
-                className="lead",
-            ),
+            html.P(how if graph.groups else none, className="lead"),
             *(html.P(note, className="muted") for note in graph.notes),
         ]
+    )
+
+
+def _nothing(graph: DependencyGraph, layer: str, side: Side) -> list[Component]:
+    """A side without a group: what holds its units fast, where anything does."""
+    module = next((each.module for each in graph.layers if each.name == layer), layer)
+    locks = [lock for lock in graph.locks if lock.layer == layer or lock.parameter.rpartition(".")[0] == module]
+    where = "output" if side == "out" else "input"
+    return [
+        html.H2(breakable(layer), className="panel-title"),
+        html.P(f"Its {where} side has no units that go together with those of other layers.", className="lead"),
+        *(_lock_note(graph, lock) for lock in locks),
+    ]
+
+
+def _sides(graph: DependencyGraph, group: Group, layer: str, side: Side) -> list[Component]:
+    """A button for each other group of the same side, and for the group of the other side."""
+    here = [other for other in graph.groups_of(layer, side) if other.index != group.index]
+    opposite: Side = "in" if side == "out" else "out"
+    known = {group.index, *(other.index for other in here)}
+    there = [other for other in graph.groups_of(layer, opposite) if other.index not in known]
+    words = {"in": "Input side f\u207b", "out": "Output side f\u207a"}
+    return [
+        part
+        for title, others, at in (
+            (f"This side also holds {_counted(here)}", here, side),
+            (f"{words[opposite]} of {layer}", there, opposite),
+        )
+        if others
+        for part in (
+            html.Div(breakable(title), className="field-label"),
+            html.Div([_group_button(other, layer, at) for other in others], className="chips"),
+        )
+    ]
+
+
+def _counted(groups: list[Group]) -> str:
+    return f"{len(groups)} other group{'s' if len(groups) != 1 else ''}"
+
+
+def _group_button(group: Group, layer: str, side: str) -> Component:
+    return html.Button(
+        [*_lock_icon(group), *breakable(group.name), html.Span(f" {group.size}", className="muted")],
+        className="chip",
+        title=f"{group.size} {group.kind}" + (f", locked: {group.lock.reason}" if group.lock else ""),
+        **_way_to(layer, side, group),
     )
 
 
 def _facts(session: Session, group: Group) -> Component:
     cost = ledger(session.version.graph).unit_costs(group)
     facts = (
-        (f"{group.size}", f"units ({group.kind})"),
-        (f"{len(group.layers)}", "layers"),
-        (f"{cost.parameters:,}", "parameters a unit"),
+        (f"{group.size:,}", group.kind),
+        (f"{len(group.layers)}", "layers" if len(group.layers) != 1 else "layer"),
+        (quantity(cost.parameters), "parameters a unit"),
         (quantity(cost.macs), "MACs a unit"),
     )
     return html.Div([html.Div([html.B(value), html.Span(what)]) for value, what in facts], className="facts")
 
 
-def _lock(group: Group) -> Component:
-    lock = group.lock
-    assert lock is not None
-    where = f"{lock.layer}, {lock.source}" if lock.source else lock.layer
+def _lock_icon(group: Group) -> list[Component]:
+    return [html.Span(className="lock-icon")] if group.lock else []
+
+
+def _lock(graph: DependencyGraph, group: Group) -> list[Component]:
+    return [_lock_note(graph, group.lock)] if group.lock else []
+
+
+def _lock_note(graph: DependencyGraph, lock: Lock) -> Component:
+    """Why units cannot go, with the layer and the line that fix them."""
+    part = "" if lock.units == lock.size else f" ({lock.units} of {lock.size} units)"
     return html.Div(
         [
-            html.B("Cannot be cut: "),
-            html.Span(f"{lock.reason}."),
-            html.Div(f"Fixed by {where}", className="muted"),
+            html.Div([html.Span(className="lock-icon"), html.B("Cannot be cut"), part]),
+            html.P(f"{lock.reason[:1].upper()}{lock.reason[1:]}."),
+            html.Dl(
+                [
+                    *([html.Dt("Fixed by"), html.Dd(_layer(graph, lock.layer, "out"))] if lock.layer else []),
+                    *([html.Dt("Source"), html.Dd(html.Code(lock.source))] if lock.source else []),
+                    html.Dt("Weight"),
+                    html.Dd(html.Code(breakable(f"{lock.parameter}, dimension {lock.dim}"))),
+                ]
+            ),
         ],
         className="lock-note",
-        id="lock-note",
     )
 
 
-def _members(rows: tuple[MemberRow, ...]) -> Component:
-    shown = rows[:SHOWN_MEMBERS]
+def _layer(graph: DependencyGraph, name: str, side: str, group: Group | None = None) -> Component:
+    """A button that goes to a layer, where the graph shows one of this name."""
+    if not any(layer.name == name for layer in graph.layers):
+        return html.Span(breakable(name))
+    return html.Button(breakable(name), className="link", title="Show it in the graph", **_way_to(name, side, group))
+
+
+def _way_to(layer: str, side: str, group: Group | None) -> dict[str, Any]:
+    """What `assets/group.js` reads off a button that selects."""
+    return {"data-layer": layer, "data-side": side} | ({"data-group": str(group.index)} if group else {})
+
+
+def _members(graph: DependencyGraph, group: Group) -> Component:
+    rows = layer_rows(member_rows(group))
     table = html.Table(
         [
             html.Thead(html.Tr([html.Th(heading) for heading in HEADINGS])),
-            html.Tbody([_member(row) for row in shown]),
+            html.Tbody([_row(graph, group, row) for row in rows[:SHOWN_ROWS]]),
         ],
         className="members",
     )
-    if len(shown) == len(rows):
-        return table
-    return html.Div([table, html.P(f"… and {len(rows) - len(shown)} more members", className="muted")])
+    rest = len(rows) - SHOWN_ROWS
+    return html.Div([table, html.P(f"… and {rest} more", className="muted")]) if rest > 0 else table
 
 
-def _member(row: MemberRow) -> Component:
-    kind = {"f⁻": "side-in", "f⁺": "side-out"}.get(row.side, "side-both")
+def _row(graph: DependencyGraph, group: Group, row: LayerRow) -> Component:
+    side = SIDE_CLASSES.get(row.side, "side-both")
+    names = ", ".join((*row.weights, *row.statistics))
     return html.Tr(
         [
-            html.Td(row.layer, className="path"),
-            html.Td(row.parameter, className="muted" if row.kind == "statistic" else None),
+            html.Td(
+                [
+                    _layer(graph, row.layer, "in" if side == "side-in" else "out", group),
+                    html.Div(breakable(names), className="muted"),
+                ],
+                className="path",
+            ),
             html.Td(row.dim),
-            html.Td(row.size),
+            html.Td(f"{row.size:,}"),
             html.Td(row.indices),
-            html.Td(html.Span(row.side, className=f"side {kind}")),
+            html.Td(html.Span(row.side, className=f"side {side}")),
         ]
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
-from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 from plotly.subplots import make_subplots
 
 from prunescope.core import CRITERIA
 from prunescope.explorer import ids
 from prunescope.explorer.actions import selected_group
+from prunescope.explorer.panels.lazy import fill_when_opened, host
 from prunescope.explorer.session import Session
 from prunescope.explorer.view import (
     OVERVIEW_BINS,
@@ -21,11 +24,16 @@ from prunescope.explorer.view import (
 )
 
 COLOURS = "Cividis"
-ROW_HEIGHT = 20
-SMALLEST, LARGEST = 230, 620
+LABEL_LETTERS = 30  # of a row's name; the end of a long one is what tells it apart
+FEW_ROWS = 24
+ROW_HEIGHTS = (20, 13)  # pixels, of few rows and of many
+SCORE_HEIGHT = 80
+TOP, BOTTOM = 46, 34  # room for the colour bar and for the title below
 INK = {"light": "#1b2130", "dark": "#e8eaf0"}
 LINE = {"light": "#e2e5eb", "dark": "#2a2f3a"}
 BAR = {"light": "#4650c8", "dark": "#8b95ff"}
+MARK = {"light": "#e0245e", "dark": "#ff6b9a"}
+FONT = 'Inter, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif'
 CONFIG: Any = {"displaylogo": False, "displayModeBar": False}
 
 
@@ -33,56 +41,85 @@ def layout(session: Session) -> Component:
     return html.Div(
         [
             html.P(id=ids.IMPORTANCE_NOTE, className="muted"),
-            html.H3("Selected group: members by units"),
-            html.P(
-                "Each row is scaled to its own largest value: a unit may matter in one layer and not in another.",
-                className="muted",
-            ),
-            dcc.Graph(
-                id=ids.IMPORTANCE_GROUP,
-                config=CONFIG,
-                figure=empty("light", "Click a layer to see its group"),
-            ),
-            html.H3("All groups"),
-            html.P(
-                "Each row is a group, its units from the most to the least important. Click a row to select it.",
-                className="muted",
-            ),
-            dcc.Graph(id=ids.IMPORTANCE_OVERVIEW, config=CONFIG, figure=empty("light", "")),
+            host(ids.IMPORTANCE_FIGURES),
+            *(dcc.Store(id=store) for store in (ids.IMPORTANCE_WISH, ids.OVERVIEW_WISH)),
         ],
         className="panel-body",
     )
 
 
+def figures() -> list[Component]:
+    return [
+        html.H3("Selected group: members by units"),
+        html.P(
+            "Units stand from the most to the least important of the group; each row is scaled to its own largest "
+            "value. A light cell over a dark one is a unit that matters in one layer and not in the other.",
+            className="muted",
+        ),
+        html.Div(
+            dcc.Graph(id=ids.IMPORTANCE_GROUP, config=CONFIG, figure=empty("light", "")),
+            className="figure-scroll",
+        ),
+        html.H3("All groups"),
+        html.P(
+            "Each row is a group, its units from the most to the least important. Click a row to select it.",
+            className="muted",
+        ),
+        dcc.Graph(id=ids.IMPORTANCE_OVERVIEW, config=CONFIG, figure=empty("light", ""), className="pick-row"),
+    ]
+
+
 def register(app: Dash, session: Session) -> None:
-    @app.callback(
-        Output(ids.IMPORTANCE_GROUP, "figure"),
-        Output(ids.IMPORTANCE_NOTE, "children"),
+    fill_when_opened(app, ids.IMPORTANCE_FIGURES, "importance", figures)
+
+    app.clientside_callback(
+        ClientsideFunction("importance", "wish"),
+        Output(ids.IMPORTANCE_WISH, "data"),
+        Output(ids.OVERVIEW_WISH, "data"),
+        Input(ids.PANEL_TABS, "value"),
+        Input(ids.IMPORTANCE_FIGURES, "children"),
         Input(ids.SELECTION, "data"),
         Input(ids.SHOWN, "data"),
         Input(ids.CRITERION, "value"),
         Input(ids.SCHEME, "data"),
+        State(ids.IMPORTANCE_WISH, "data"),
+        State(ids.OVERVIEW_WISH, "data"),
+        prevent_initial_call=True,
     )
-    def show_group(selection: dict[str, Any] | None, shown: int, criterion: str, scheme: str) -> tuple[go.Figure, str]:
-        return group_figure(session, selection, criterion, scheme), rated_by(criterion)
+    app.clientside_callback(
+        ClientsideFunction("importance", "mark"),
+        Input(ids.SELECTION, "data"),
+        State(ids.GROUPS, "data"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        ClientsideFunction("importance", "pick"),
+        Input(ids.IMPORTANCE_OVERVIEW, "clickData"),
+        State(ids.GROUPS, "data"),
+        prevent_initial_call=True,
+    )
+
+    @app.callback(Output(ids.IMPORTANCE_NOTE, "children"), Input(ids.CRITERION, "value"))
+    def note(criterion: str) -> str:
+        return rated_by(criterion)
+
+    @app.callback(Output(ids.IMPORTANCE_GROUP, "figure"), Input(ids.IMPORTANCE_WISH, "data"))
+    def show_group(wish: dict[str, Any] | None) -> go.Figure:
+        if wish is None:
+            return empty("light", "")
+        return group_figure(session, wish, wish["criterion"], wish["scheme"])
 
     @app.callback(
         Output(ids.IMPORTANCE_OVERVIEW, "figure"),
-        Input(ids.SHOWN, "data"),
-        Input(ids.CRITERION, "value"),
-        Input(ids.SCHEME, "data"),
+        Input(ids.OVERVIEW_WISH, "data"),
+        State(ids.SELECTION, "data"),
     )
-    def show_overview(shown: int, criterion: str, scheme: str) -> go.Figure:
-        return overview_figure(overview_heatmap(session.version.graph, session.scores(criterion)), scheme)
-
-    @app.callback(
-        Output(ids.FOCUS, "data", allow_duplicate=True),
-        Input(ids.IMPORTANCE_OVERVIEW, "clickData"),
-        State(ids.SHOWN, "data"),
-        prevent_initial_call=True,
-    )
-    def pick(click: dict[str, Any] | None, shown: int) -> Any:
-        return focus_of_group(session, click["points"][0]["y"]) if click else no_update
+    def show_overview(wish: dict[str, Any] | None, selection: dict[str, Any] | None) -> go.Figure:
+        if wish is None:
+            return empty("light", "")
+        chosen = selected_group(session, selection)
+        heat = overview_heatmap(session.version.graph, session.scores(wish["criterion"]))
+        return overview_figure(heat, wish["scheme"], chosen.name if chosen else "")
 
 
 def rated_by(criterion: str) -> str:
@@ -91,28 +128,12 @@ def rated_by(criterion: str) -> str:
     return f"Rated by {row.label}: {row.sentence[0].lower()}{row.sentence[1:]} Choose another under Cut."
 
 
-def focus_of_group(session: Session, name: str) -> dict[str, str] | Any:
-    """The layer and side to select so that this group is the selection; nothing where no layer shows it."""
-    graph = session.version.graph
-    group = graph.group(name)
-    owners = [member.layer for member in group.members if member.side != "in"] or [group.members[0].layer]
-    for layer in graph.layers:
-        side = "out" if layer.module in owners and layer.is_module else None
-        if side and graph.group_of(layer.name, "out") == group:
-            return {"layer": layer.name, "side": "out"}
-    for layer in graph.layers:
-        for side in ("out", "in"):
-            if graph.group_of(layer.name, side) == group:  # type: ignore[arg-type]
-                return {"layer": layer.name, "side": side}
-    return no_update
-
-
 def group_figure(session: Session, selection: dict[str, Any] | None, criterion: str, scheme: str) -> go.Figure:
     group = selected_group(session, selection)
     if group is None:
         return empty(scheme, "Click a layer to see its group")
     if group.lock:
-        return empty(scheme, "The selected group cannot be cut: its units are not rated")
+        return empty(scheme, f"{group.name} cannot be cut: its units are not rated")
     graph = session.version.graph
     heat = importance_heatmap(graph, group, session.scores(criterion)[group.name], criterion)
     return members_figure(heat, scheme)
@@ -120,46 +141,110 @@ def group_figure(session: Session, selection: dict[str, Any] | None, criterion: 
 
 def members_figure(heat: Heatmap, scheme: str) -> go.Figure:
     """The units' scores as a sorted curve over the heatmap of members by units."""
-    height = max(SMALLEST, min(LARGEST, 130 + ROW_HEIGHT * len(heat.rows)))
+    rows = row_height(len(heat.rows)) * len(heat.rows)
     figure = make_subplots(
-        rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.03, row_heights=[70 / height, 1 - 70 / height]
-    )
+        rows=2, cols=1, shared_xaxes=True, vertical_spacing=8 / (SCORE_HEIGHT + rows),
+        row_heights=[SCORE_HEIGHT, rows],
+    )  # fmt: skip
     units = [f"unit {unit}" for unit in heat.columns]
     figure.add_bar(
         x=units,
-        y=heat.totals,
+        y=np.asarray(heat.totals, dtype=np.float32),
         marker={"color": BAR[scheme], "line": {"width": 0}},
         row=1,
         col=1,
-        hovertemplate="%{x}: %{y:.3f} of the group's mean<extra></extra>",
+        hovertemplate="%{x}: %{y:.3f} × the group's mean<extra></extra>",
     )
+    # whole per cents in one byte each: a large group has 100,000 cells
     figure.add_heatmap(
-        z=heat.values, x=units, y=heat.rows, colorscale=COLOURS, zmin=0, zmax=1, row=2, col=1,
-        colorbar={"thickness": 8, "len": 0.6, "y": 0.3, "tickfont": {"size": 10}},
-        hovertemplate="%{y}<br>%{x}: %{z:.2f} of the largest in this member<extra></extra>",
+        z=np.rint(np.asarray(heat.values) * 100).astype(np.uint8), x=units, y=heat.rows, colorscale=COLOURS,
+        zmin=0, zmax=100, row=2, col=1, colorbar=_colour_bar("importance, % of the row's largest"),
+        hovertemplate="%{y}<br>%{x}: %{z} % of the largest in this member<extra></extra>",
     )  # fmt: skip
-    figure.update_yaxes(title={"text": "score", "font": {"size": 10}}, row=1, col=1, rangemode="tozero")
-    figure.update_yaxes(autorange="reversed", automargin=True, tickfont={"size": 9}, row=2, col=1)
-    figure.update_xaxes(showticklabels=False)
-    figure.update_xaxes(title={"text": "units, most important first", "font": {"size": 10}}, row=2, col=1)
-    return styled(figure, scheme, height)
+    figure.update_yaxes(title={"text": "score", "font": {"size": 10}}, nticks=3, row=1, col=1, rangemode="tozero")
+    figure.update_yaxes(**_row_axis(heat.rows), row=2, col=1)
+    figure.update_xaxes(showticklabels=False, showgrid=False)
+    figure.add_annotation(
+        text=f"{len(units)} units, most important first", showarrow=False, font={"size": 10},
+        xref="paper", x=0.5, yref="paper", y=0, yanchor="top", yshift=-4,
+    )  # fmt: skip
+    return styled(figure, scheme, TOP + SCORE_HEIGHT + rows + BOTTOM, BOTTOM)
 
 
-def overview_figure(heat: Heatmap, scheme: str) -> go.Figure:
-    height = max(SMALLEST, min(LARGEST, 70 + 13 * len(heat.rows)))
-    figure = go.Figure()
+def overview_figure(heat: Heatmap, scheme: str, chosen: str = "") -> go.Figure:
+    """All groups on one scale; the row of the chosen one is framed, by a shape that `assets/importance.js` moves."""
     if not heat.rows:
         return empty(scheme, "No group of this model can be cut")
+    figure = go.Figure()
     share = [f"{(column + 0.5) / OVERVIEW_BINS:.0%}" for column in heat.columns]
-    largest = sorted(value for row in heat.values for value in row)
+    ranked = sorted(value for row in heat.values for value in row)
     figure.add_heatmap(
-        z=heat.values, x=share, y=heat.rows, colorscale=COLOURS, zmin=0, zmax=largest[int(len(largest) * 0.98)],
-        colorbar={"thickness": 8, "title": {"text": "score", "font": {"size": 10}}, "tickfont": {"size": 10}},
+        z=np.asarray(heat.values, dtype=np.float32), x=share, y=heat.rows, colorscale=COLOURS,
+        zmin=ranked[int(len(ranked) * 0.02)], zmax=ranked[int(len(ranked) * 0.98)],
+        colorbar=_colour_bar("score, × the group's mean"),
         hovertemplate="%{y}<br>rank %{x}: score %{z:.2f}<extra></extra>",
     )  # fmt: skip
-    figure.update_yaxes(autorange="reversed", automargin=True, tickfont={"size": 9})
+    figure.update_yaxes(**_row_axis(heat.rows))
     figure.update_xaxes(title={"text": "units, most important first", "font": {"size": 10}}, nticks=5)
-    return styled(figure, scheme, height)
+    row = heat.rows.index(chosen) if chosen in heat.rows else -1
+    figure.add_shape(
+        type="rect", xref="paper", x0=0, x1=1, y0=row - 0.5, y1=row + 0.5, visible=row >= 0,
+        line={"color": MARK[scheme], "width": 2.5},
+    )  # fmt: skip
+    rows = row_height(len(heat.rows)) * len(heat.rows)
+    return styled(figure, scheme, TOP + rows + BOTTOM + 12, BOTTOM + 12)
+
+
+def row_height(rows: int) -> int:
+    return ROW_HEIGHTS[rows > FEW_ROWS]
+
+
+def _row_axis(rows: Sequence[str]) -> dict[str, Any]:
+    return {
+        "autorange": "reversed",
+        "automargin": True,
+        "showgrid": False,
+        "tickfont": {"size": 10 if len(rows) <= FEW_ROWS else 9},
+        "tickmode": "array",
+        "tickvals": list(rows),
+        "ticktext": row_labels(rows),
+    }
+
+
+def row_labels(rows: Sequence[str], letters: int = LABEL_LETTERS) -> list[str]:
+    """The rows' names without the modules that all of them share, and no longer than there is room for."""
+    paths = [row.split(".") for row in rows]
+    shared = 0
+    while len(rows) > 1 and all(len(path) > shared + 2 and path[shared] == paths[0][shared] for path in paths):
+        shared += 1
+    return [_shortened(path[shared:], letters) for path in paths]
+
+
+def _shortened(path: Sequence[str], letters: int) -> str:
+    """The end of a name that fits, from a dot on unless too little is left then."""
+    name = ".".join(path)
+    if len(name) <= letters:
+        return name
+    end = name[1 - letters :]
+    after_dot = end.partition(".")[2]
+    return f"…{after_dot if len(after_dot) > letters / 2 else end}"
+
+
+def _colour_bar(title: str) -> dict[str, Any]:
+    """Flat above the cells, so that they have the width of the panel."""
+    return {
+        "orientation": "h",
+        "x": 1,
+        "xanchor": "right",
+        "y": 1,
+        "yanchor": "bottom",
+        "ypad": 4,
+        "len": 0.8,
+        "thickness": 8,
+        "title": {"text": title, "side": "top", "font": {"size": 10}},
+        "tickfont": {"size": 10},
+        "nticks": 5,
+    }
 
 
 def empty(scheme: str, text: str) -> go.Figure:
@@ -171,17 +256,18 @@ def empty(scheme: str, text: str) -> go.Figure:
     return styled(figure, scheme, 120)
 
 
-def styled(figure: go.Figure, scheme: str, height: int) -> go.Figure:
+def styled(figure: go.Figure, scheme: str, height: int, bottom: int = 8) -> go.Figure:
     """Transparent, with the ink of the colour scheme, so that the page's own surface shows."""
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        margin={"l": 8, "r": 8, "t": 8, "b": bottom},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": INK[scheme], "size": 11},
+        font={"color": INK[scheme], "size": 11, "family": FONT},
         showlegend=False,
-        bargap=0.05,
+        bargap=0,
+        dragmode=False,
     )
-    figure.update_xaxes(gridcolor=LINE[scheme], zerolinecolor=LINE[scheme])
-    figure.update_yaxes(gridcolor=LINE[scheme], zerolinecolor=LINE[scheme])
+    figure.update_xaxes(gridcolor=LINE[scheme], zerolinecolor=LINE[scheme], fixedrange=True)
+    figure.update_yaxes(gridcolor=LINE[scheme], zerolinecolor=LINE[scheme], fixedrange=True)
     return figure

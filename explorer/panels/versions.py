@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import plotly.graph_objects as go
-from dash import ALL, Dash, Input, Output, ctx, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, ctx, dcc, html, no_update
 from dash.dcc.express import send_bytes, send_string
 from dash.development.base_component import Component
 
@@ -13,10 +13,11 @@ from prunescope.explorer import ids
 from prunescope.explorer.actions import plan_file, weights_file
 from prunescope.explorer.aria import aria
 from prunescope.explorer.panels.importance import BAR, CONFIG, empty, styled
+from prunescope.explorer.panels.lazy import fill_when_opened, host
 from prunescope.explorer.session import Session
 from prunescope.explorer.view import quantity, version_rows
 
-HEADINGS = ("Version", "Parameters", "MACs", "Size", "Latency, ms", "Accuracy")
+HEADINGS = ("Version", "Parameters", "MACs", "Size", "Latency", "Accuracy")
 DASH = "–"
 
 
@@ -24,7 +25,7 @@ def layout(session: Session) -> Component:
     return html.Div(
         [
             html.Div(id=ids.VERSION_TABLE),
-            dcc.Graph(id=ids.VERSION_PLOT, config=CONFIG, figure=empty("light", "")),
+            host(ids.VERSION_FIGURES),
             html.H3("Take it along"),
             html.P(
                 "The weights of the version on screen, and the plans that make it of the original: "
@@ -44,12 +45,20 @@ def layout(session: Session) -> Component:
     )
 
 
+def figures() -> list[Component]:
+    return [dcc.Graph(id=ids.VERSION_PLOT, config=CONFIG, figure=empty("light", ""))]
+
+
 def strip() -> Component:
     """The row of versions below the graph."""
     return html.Div(id=ids.VERSION_STRIP, className="strip", role="group", **aria(label="Versions"))
 
 
 def register(app: Dash, session: Session) -> None:
+    fill_when_opened(app, ids.VERSION_FIGURES, "compare", figures)
+
+    app.clientside_callback(ClientsideFunction("versions", "show"), Input(ids.VERSION_STRIP, "children"))
+
     @app.callback(
         Output(ids.VERSION_TABLE, "children"),
         Output(ids.VERSION_STRIP, "children"),
@@ -89,11 +98,12 @@ def register(app: Dash, session: Session) -> None:
 
 def table(rows: list[dict[str, Any]], session: Session) -> Component:
     """A line for each version; the one on screen is marked."""
-    notes = [html.P(row["problem"], className="note error") for row in rows if row["problem"]]
+    notes = [
+        html.P([html.B(f"{row['name']}: "), row["problem"]], className="note error") for row in rows if row["problem"]
+    ]
     if session.evaluate is None:
-        notes.append(
-            html.P("Accuracy is shown where an evaluate function is given. " + session.note, className="muted")
-        )
+        why = session.note or "there is no evaluate function"
+        notes.append(html.P(f"No accuracy: {why}.", className="muted"))
     verified = [html.P(f"{row['name']}: {row['exact']}", className="muted") for row in rows if row["exact"]]
     return html.Div(
         [
@@ -116,9 +126,16 @@ def _cells(row: dict[str, Any]) -> list[Component]:
         html.Td([quantity(row["parameters"]), html.Br(), _share(row["parameters_share"])]),
         html.Td([quantity(row["macs"]), html.Br(), _share(row["macs_share"])]),
         html.Td(f"{quantity(row['bytes'])}B"),
-        html.Td(DASH if row["latency"] is None else f"{row['latency']:.2f} ± {row['latency_spread'] / 2:.2f}"),
+        html.Td(_latency(row)),
         html.Td(DASH if row["accuracy"] is None else f"{row['accuracy']:.2%}"),
     ]
+
+
+def _latency(row: dict[str, Any]) -> list[Any] | str:
+    if row["latency"] is None:
+        return DASH
+    spread = html.Span(f"± {row['latency_spread'] / 2:.2g} ms", className="muted")
+    return [f"{row['latency']:.3g} ms", html.Br(), spread]
 
 
 def _share(share: float) -> Component:
@@ -131,8 +148,15 @@ def _version_button(row: dict[str, Any]) -> Component:
         [html.B(row["name"]), html.Span(f"{row['macs_share']:.0%} of MACs{accuracy}")],
         id={"type": ids.VERSION_BUTTON, "index": row["id"]},
         className="version shown" if row["shown"] else "version",
+        title=row["name"],
         **aria(pressed="true" if row["shown"] else "false"),
     )
+
+
+def _ranks(values: list[Any]) -> list[int]:
+    """The place of each value, the largest first."""
+    order = sorted(range(len(values)), key=lambda at: -values[at])
+    return [order.index(at) for at in range(len(values))]
 
 
 def versions_figure(rows: list[dict[str, Any]], scheme: str) -> go.Figure:
@@ -155,7 +179,9 @@ def versions_figure(rows: list[dict[str, Any]], scheme: str) -> go.Figure:
         },
         mode="markers+text",
         text=[row["name"] for row in shown],
-        textposition="top center",
+        # neighbours in height get their names on different sides
+        textposition=[("top center", "bottom center")[rank % 2] for rank in _ranks(values)],
+        cliponaxis=False,
         textfont={"size": 10},
         marker={
             "size": [13 if row["shown"] else 9 for row in shown],
@@ -168,5 +194,9 @@ def versions_figure(rows: list[dict[str, Any]], scheme: str) -> go.Figure:
         title={"text": "latency, ms (median; bar: half the interquartile range)", "font": {"size": 10}},
         rangemode="tozero",
     )
-    figure.update_yaxes(title={"text": "accuracy, %" if with_accuracy else "parameters", "font": {"size": 10}})
-    return styled(figure, scheme, 260)
+    figure.update_yaxes(
+        title={"text": "accuracy, %" if with_accuracy else "parameters", "font": {"size": 10}},
+        rangemode="normal" if with_accuracy else "tozero",
+        tickformat="" if with_accuracy else "~s",
+    )
+    return styled(figure, scheme, 260, 44)

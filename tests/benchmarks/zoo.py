@@ -1,4 +1,4 @@
-"""Prune many models by half and write down what became of them: `make zoo`, or `python tests/benchmarks/zoo.py NAME ...`.
+"""Prune many models by half and write down what became of them: `make zoo`, or this script with names.
 
 Every line is one model with random weights, norms randomised so that a wrong cut cannot pass, traced on random inputs
 and cut by half with no settings. Goes on where it was stopped: models that are in the table already are skipped.

@@ -1,0 +1,163 @@
+"""What a click means: which plan, which job, which file, and the message where it cannot be."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load
+from torch import nn
+
+from prunescope.core import Plan, plan, prune
+from prunescope.core.errors import BadInput, BadPlan, PrunescopeError
+from prunescope.explorer import actions
+from prunescope.explorer.actions import Scope
+from prunescope.explorer.jobs import Progress
+from prunescope.explorer.session import Session
+from tests.models import flattened, grouped, image
+
+PATIENCE = 60.0
+FIRST = {"layer": "0", "side": "out"}
+NOWHERE: tuple[Mapping[str, Any] | None, ...] = (
+    None,
+    {},
+    {"layer": None, "side": None, "group": None},
+    {"layer": "layer9", "side": "out"},  # of a version that was on screen before
+    {"layer": "0", "side": "neither"},
+)
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session(flattened(), image())
+
+
+@pytest.mark.parametrize(("layer", "side"), [("0", "out"), ("3", "in"), ("3", "out"), ("5", "in"), ("5", "out")])
+def test_the_selected_group_is_the_cores_group_of_that_side(session: Session, layer: str, side: Any) -> None:
+    expected = session.version.graph.group_of(layer, side)
+    assert expected is not None
+    assert actions.selected_group(session, {"layer": layer, "side": side}) == expected
+
+
+@pytest.mark.parametrize("selection", NOWHERE[:-1])
+def test_a_selection_of_nothing_in_this_version_has_no_group(
+    session: Session, selection: Mapping[str, Any] | None
+) -> None:
+    assert actions.selected_group(session, selection) is None
+
+
+@pytest.mark.parametrize(("scope", "groups"), [("all", None), ("group", ["0"])])
+@pytest.mark.parametrize("criterion", ["magnitude", "magnitude-l1"])
+@pytest.mark.parametrize("percent", [13, 25, 50, 87.5])
+def test_a_share_is_planned_as_the_core_plans_it(
+    session: Session, criterion: str, percent: float, scope: Scope, groups: list[str] | None
+) -> None:
+    expected = plan(session.version.graph, session.scores(criterion), ratio=percent / 100, groups=groups)
+    assert expected.removals
+    assert actions.planned(session, criterion, percent, scope, FIRST) == expected
+
+
+def test_all_groups_of_a_family_that_can_be_cut_in_two_ways_are_planned_in_one() -> None:
+    session = Session(grouped(), image())
+    made = actions.planned(session, "magnitude", 50, "all", None)
+    families = [session.version.graph.group(removal.group).family for removal in made.removals]
+    assert len(set(families)) == len(families)
+
+
+REFUSED: list[tuple[float, Scope, Mapping[str, Any] | None, str, str]] = [
+    (50, "group", None, "no layer with a group is selected", "click a layer"),
+    (50, "group", {"layer": "5", "side": "out"}, "it is the model's output", "choose among"),
+    (5, "all", None, "removes no unit", "larger share"),
+    (0, "group", FIRST, "removes no unit", "larger share"),
+    (100, "all", None, "some units have to stay", "ratio=0.5"),
+    (-10, "all", None, "from 0 up to", "ratio=0.5"),
+    (float("nan"), "all", None, "from 0 up to", "ratio=0.5"),
+]
+
+
+@pytest.mark.parametrize(("percent", "scope", "selection", "found", "way_out"), REFUSED)
+def test_a_cut_that_cannot_be_is_refused_with_the_way_out_and_starts_no_job(
+    session: Session, percent: float, scope: Scope, selection: Mapping[str, Any] | None, found: str, way_out: str
+) -> None:
+    with pytest.raises(BadPlan, match=found) as raised:
+        actions.apply(session, "magnitude", percent, scope, selection)
+    assert way_out in raised.value.what_to_do
+    assert session.jobs.states == ()
+    assert len(session.versions) == 1
+
+
+def test_an_unknown_criterion_is_answered_with_all_of_them(session: Session) -> None:
+    with pytest.raises(BadInput, match="magnitude-l1"):
+        actions.apply(session, "size", 50, "all", None)
+
+
+def test_apply_makes_the_planned_version_and_measures_it() -> None:
+    session = Session(flattened(), image(), evaluate=lambda model: 0.5)
+    expected = actions.planned(session, "magnitude", 50, "group", FIRST)
+    job = actions.apply(session, "magnitude", 50, "group", FIRST)
+    session.jobs.wait(PATIENCE)
+    version = session.version
+    assert version.pruned is not None
+    assert version.pruned.plan == expected
+    assert version.name == job.title == "50 % of 0"
+    assert (version.accuracy, version.latency is None) == (0.5, False)
+
+
+@pytest.mark.parametrize(
+    "click",
+    [lambda session: actions.apply(session, "magnitude", 50, "all", None), actions.tune],
+    ids=["apply", "fine-tune"],
+)
+def test_while_a_job_runs_no_other_is_started(click: Callable[[Session], Any]) -> None:
+    session = Session(flattened(), image(), train=lambda model, report: None)
+    go_on = threading.Event()
+
+    def work(progress: Progress) -> None:
+        assert go_on.wait(PATIENCE)
+
+    session.jobs.submit("Measure the original", work)
+    with pytest.raises(BadPlan, match="a job is running: Measure the original"):
+        click(session)
+    go_on.set()
+    session.jobs.wait(PATIENCE)
+    click(session)
+    session.jobs.wait(PATIENCE)
+    assert [job.status for job in session.jobs.states] == ["done", "done"]
+
+
+def test_the_message_on_the_page_has_the_four_parts_of_the_error() -> None:
+    error = PrunescopeError(asked="a", found="f", where="w", what_to_do="d")
+    assert actions.message(error) == {"asked": "a", "found": "f", "where": "w", "what_to_do": "d"}
+
+
+def test_the_files_make_the_version_on_screen_again(session: Session) -> None:
+    for percent in (50, 25):
+        actions.apply(session, "magnitude", percent, "all", None)
+        session.jobs.wait(PATIENCE)
+    weights_name, content = actions.weights_file(session)
+    plan_name, text = actions.plan_file(session)
+    model: nn.Module = flattened()
+    for made in json.loads(text):
+        model = prune(model, Plan.from_json(json.dumps(made))).model
+    model.load_state_dict(load(content))
+    with torch.no_grad():
+        assert torch.equal(model(image()), session.model(image()))
+    assert (weights_name, plan_name) == (
+        "sequential-25-of-all-groups.safetensors",
+        "sequential-25-of-all-groups.plan.json",
+    )
+
+
+def test_the_original_has_no_plan(session: Session) -> None:
+    assert json.loads(actions.plan_file(session)[1]) == []
+
+
+@pytest.mark.parametrize("title", ["Net / 50 %", "../../etc/passwd", "网络", "", " a.b "])
+def test_a_file_name_is_letters_digits_and_dashes(title: str) -> None:
+    session = Session(flattened(), image(), title=title)
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", actions.file_stem(session))
