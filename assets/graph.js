@@ -295,7 +295,7 @@
         const layer = view.revealing;
         if (layer && view.home.get(layer) === layer) {
             view.revealing = null;
-            show(layer);
+            show(layer, EDGE);
         } else if (![...view.boxes.values()].some((box) => meets(box, view.cy.extent()))) {
             fitWidth();
         }
@@ -926,7 +926,7 @@
     }
 
     /* Bring a layer or a module into the window if it is outside of it. */
-    function show(name) {
+    function show(name, least = 0) {
         const { boxes, frames, home } = view;
         const place = boxes.get(home.get(name)) || boxes.get(`module:${name}`) || frames.get(name);
         if (!place) {
@@ -934,7 +934,7 @@
         }
         const y = frames.has(name) ? place.y - place.height / 2 : place.y;
         const seen = view.cy.extent();
-        const rim = Math.min(EDGE, seen.h / 4, seen.w / 4);
+        const rim = Math.min(least, seen.h / 4, seen.w / 4);
         const across = place.x > seen.x1 + rim && place.x < seen.x2 - rim;
         if (across && y > seen.y1 + rim && y < seen.y2 - rim) {
             return;
@@ -973,7 +973,7 @@
         }
         select(wish.layer, wish.side, wish.group);
         if (view.home.get(wish.layer) === wish.layer) {
-            show(wish.layer);
+            show(wish.layer, EDGE);
         } else if (view.home.has(wish.layer)) {
             view.revealing = wish.layer;
             tell("reveal", { layer: wish.layer, n: Math.round(performance.now()) });

@@ -54,6 +54,11 @@ class Pruned:
     graph: DependencyGraph  # of the original, the one that the plan was done on
     left_out: tuple[LeftOut, ...] = ()  # groups of the given plan that failed verification
 
+    def __str__(self) -> str:
+        checked = str(self.verification) if self.verification else "not verified"
+        named = [f"left out {culprit.group}, {culprit.reason}" for culprit in self.left_out]
+        return "; ".join([checked, *named])
+
 
 def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: bool = True) -> Pruned:
     """A new model without the units of the plan, verified. `model` is never changed.

@@ -334,7 +334,7 @@ def _version_row(version: Version, original: Version, shown: bool) -> dict[str, 
         "accuracy": version.accuracy,
         "latency": version.latency.median_ms if version.latency else None,
         "latency_spread": version.latency.iqr_ms if version.latency else None,
-        "exact": str(version.pruned.verification) if version.pruned else "",
+        "exact": str(version.pruned) if version.pruned else "",
         "problem": version.problem,
     }
 

@@ -202,7 +202,7 @@ def _accuracy(version: Version) -> str:
 
 
 def verified(version: Version) -> str:
-    return f"Verified: {version.pruned.verification}" if version.pruned else "Fine-tuned: same structure, new weights"
+    return f"Verified: {version.pruned}" if version.pruned else "Fine-tuned: same structure, new weights"
 
 
 def job_pill(job: JobState | None) -> Component | None:

@@ -100,18 +100,29 @@ def processor() -> str:
 
 def start_figures(browser: Browser) -> Iterator[Figure]:
     """The first start warms the disk's cache and is not counted."""
-    printed, painted = [], []
+    printed, painted, busy = [], [], []
     for _ in range(STARTS + 1):
         with tempfile.TemporaryDirectory() as folder, new_page(browser) as page:
             start = time.perf_counter()
-            with running(Path(folder), "--no-browser", "--port", "0") as (_, address):
+            with running(Path(folder), "--no-browser", "--port", "0") as (process, address):
                 printed.append(time.perf_counter() - start)
+                busy.append(processor_seconds(process.pid))
                 page.goto(address)
                 page.wait_for_selector("#graph[data-drawn]")
                 painted.append(time.perf_counter() - start)
                 page.goto("about:blank")
     yield Figure("`prunescope` until the address is printed", "s", printed[1:], "warm")
+    yield Figure("the same, processor time", "s", busy[1:], "does not depend on what else the machine does")
     yield Figure("`prunescope` until the graph is painted", "s", painted[1:], "warm, the browser is running")
+
+
+def processor_seconds(pid: int) -> float:
+    """User and system time of a process so far; 0 where the system has no /proc."""
+    record = Path(f"/proc/{pid}/stat")
+    if not record.exists():
+        return 0.0
+    user, system = record.read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def page_figures(browser: Browser) -> Iterator[Figure]:

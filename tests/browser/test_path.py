@@ -64,7 +64,7 @@ def check_selection(explorer: Explorer, session: Session, layer: str, side: Side
             assert (name, explorer.ports(name)) == (name, sides.get(name, "none"))
 
 
-def test_a_click_lights_the_cores_group_and_a_second_click_that_of_the_other_side(
+def test_a_click_lights_the_cores_group_a_second_that_of_the_other_side_and_one_beside_everything_none(
     explorer: Explorer, session: Session
 ) -> None:
     explorer.reveal(INNER)
@@ -72,6 +72,12 @@ def test_a_click_lights_the_cores_group_and_a_second_click_that_of_the_other_sid
     check_selection(explorer, session, INNER, "out")
     explorer.click(INNER)
     check_selection(explorer, session, INNER, "in")
+    stage = explorer.part(ids.GRAPH).bounding_box()
+    assert stage is not None
+    explorer.page.mouse.click(stage["x"] + 8, stage["y"] + stage["height"] / 2)
+    explorer.page.wait_for_function("prunescope.graph.state().selected === null")
+    assert explorer.state()["lit"] == []
+    assert explorer.ports(INNER) == "none"
 
 
 def test_a_click_on_any_layer_lights_what_the_core_says(explorer: Explorer, session: Session) -> None:
@@ -82,17 +88,6 @@ def test_a_click_on_any_layer_lights_what_the_core_says(explorer: Explorer, sess
         explorer.click(layer)
         now = explorer.state()
         assert sorted(now["lit"]) == layers_of(graph, graph.group_of(layer, now["side"]))
-
-
-def test_a_click_beside_everything_clears_the_selection(explorer: Explorer) -> None:
-    explorer.reveal(INNER)
-    explorer.click(INNER)
-    stage = explorer.part(ids.GRAPH).bounding_box()
-    assert stage is not None
-    explorer.page.mouse.click(stage["x"] + 8, stage["y"] + stage["height"] / 2)
-    explorer.page.wait_for_function("prunescope.graph.state().selected === null")
-    assert explorer.state()["lit"] == []
-    assert explorer.ports(INNER) == "none"
 
 
 def test_a_double_click_opens_a_module_whose_layers_can_then_be_clicked(explorer: Explorer, session: Session) -> None:
