@@ -67,6 +67,7 @@ class Value:
     producer: str | None  # name of the layer that made it; None for parameters, constants and their like
     is_weight: bool  # made of parameters alone
     is_hollow: bool  # has no values: an operation before it was answered by shape alone
+    made_of: tuple[str, ...] = ()  # names of the parameters and buffers that alone it was made of
 
 
 @dataclass(slots=True)
@@ -314,13 +315,14 @@ class _Run(TorchDispatchMode):
             else tuple(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
         )
         is_weight = bool(known) and all(value.is_weight for value in known)
+        made_of = tuple(dict.fromkeys(name for value in known for name in value.made_of)) if is_weight else ()
         producers = [value.producer for value in known]
         layer = self._layer(name, read, known) if any(producers) else None
         self._operation(name, layer)
         dims = self._apply_rule(function, args, kwargs, outputs)
         producer = layer.name if layer else None
         for tensor, labels in zip(outputs, dims, strict=True):
-            self.values[tensor] = Value(labels, producer, is_weight, hollow)
+            self.values[tensor] = Value(labels, producer, is_weight, hollow, made_of)
         if layer and outputs:
             layer.output_shape, layer.output_dims = tuple(outputs[0].shape), dims[0]
         return result
@@ -343,9 +345,8 @@ class _Run(TorchDispatchMode):
             notes = _LayerNotes(name, path, type(module).__name__, True, "")
         notes = self.layers.setdefault(name, notes)
         for tensor, value in zip(read, known, strict=True):
-            if id(tensor) in self.known:
-                notes.parameters[self.known[id(tensor)][0]] = None
-            elif value.producer and value.producer != name:
+            notes.parameters.update(dict.fromkeys(value.made_of))
+            if value.producer and value.producer != name:
                 if (value.producer, name) not in self.edges:
                     notes.input_shapes.append(tuple(tensor.shape))
                     notes.input_dims.append(value.dims)
@@ -409,7 +410,7 @@ class _Run(TorchDispatchMode):
             dims = self._new_dims(tensor)
             self.dims_by_id[id(tensor)] = dims
             self.parameters[name] = ParameterDims(name, tensor, dims, is_buffer)
-        return Value(self.dims_by_id[id(tensor)], None, is_weight=True, is_hollow=False)
+        return Value(self.dims_by_id[id(tensor)], None, is_weight=True, is_hollow=False, made_of=(name,))
 
     def _new_dims(self, tensor: Tensor) -> Dims:
         if not tensor.is_floating_point() and not tensor.is_complex():

@@ -137,17 +137,14 @@ def group_layers(graph: DependencyGraph, group: Group) -> dict[str, str]:
 def _layers_of_groups(graph: DependencyGraph, groups: Sequence[Group]) -> dict[int, dict[str, str]]:
     position = {layer.name: at for at, layer in enumerate(graph.layers)}
     readers: dict[str, list[str]] = {}
-    calls: dict[str, list[str]] = {}  # of a module: a linear layer reads its weight transposed, by no name
     for layer in graph.layers:
-        calls.setdefault(layer.module if layer.is_module else "", []).append(layer.name)
         for parameter in layer.parameters:
             readers.setdefault(parameter, []).append(layer.name)
-    calls.pop("", None)
     found: dict[int, dict[str, str]] = {}
     for group in groups:
         sides: dict[str, set[str]] = {}
         for member in group.members:
-            for name in {*readers.get(member.parameter, ()), *calls.get(member.layer, ())}:
+            for name in readers.get(member.parameter, ()):
                 sides.setdefault(name, set()).add(member.side)
         found[group.index] = {name: _one_side(sides[name]) for name in sorted(sides, key=position.__getitem__)}
     return found

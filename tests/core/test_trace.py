@@ -173,3 +173,10 @@ def test_the_table_has_a_row_for_each_layer_with_its_reason() -> None:
     assert table.loc["fc", "why_not"] == "it is the model's output"
     assert bool(table.loc["inner", "prunable"])
     assert table.loc["inner", "macs"] == 2 * 8 * 8 * 8 * 16 * 9
+
+
+def test_a_layer_owns_its_weights_however_it_reads_them() -> None:
+    """A linear layer multiplies by its weight transposed."""
+    graph = trace(Residual(), X)
+    assert set(graph.layer("fc").parameters) == {"fc.weight", "fc.bias"}
+    assert graph.table().loc["fc", "parameters"] == 8 * 10 + 10
