@@ -363,7 +363,6 @@ class _Run(TorchDispatchMode):
             keywords=kwargs,
             outputs=outputs,
             labels=lambda tensor: self._value(tensor).dims,
-            is_weight=lambda tensor: self._value(tensor).is_weight,
             module=self.path,
             role=self._role,
         )
