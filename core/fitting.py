@@ -52,13 +52,21 @@ def size_ties(graph: DependencyGraph) -> SizeTies:
 @lru_cache(maxsize=32)
 def _size_ties(key: GraphKey) -> SizeTies:
     counter = DimCounter(key.graph)
-    uses, positions = [], {}
-    for use in key.graph.record.space.uses:
-        found = {id(vector): counter.position(vector) for vector in use.dims}
-        if any(counter.dims[position].parts for position in found.values()):
-            uses.append(use)
-            positions.update(found)
-    return SizeTies(tuple(uses), tuple(counter.dims), positions)
+    positions = [{id(vector): counter.position(vector) for vector in use.dims} for use in key.graph.record.space.uses]
+    reached = [any(counter.dims[position].parts for position in found.values()) for found in positions]
+    uses = list(zip(key.graph.record.space.uses, positions, reached, strict=True))
+    # an attribute that no cut reaches in one place still has to keep its value for that place
+    attributes = {found.key for use, _, cuttable in uses if cuttable for found in attributes_in(use.expression)}
+    kept = [
+        (use, found)
+        for use, found, cuttable in uses
+        if cuttable or any(attribute.key in attributes for attribute in attributes_in(use.expression))
+    ]
+    return SizeTies(
+        tuple(use for use, _ in kept),
+        tuple(counter.dims),
+        {vector: position for _, found in kept for vector, position in found.items()},
+    )
 
 
 def fitted(graph: DependencyGraph, chosen: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:

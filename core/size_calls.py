@@ -19,7 +19,9 @@ from prunescope.core.sizes import (
     OfDim,
     SizeInt,
     SizeUse,
+    attributes_in,
     dims_in,
+    evaluated,
     expression_of,
     size_of_dim,
 )
@@ -103,11 +105,18 @@ class SizeCalls(TorchFunctionMode):
     def use(self, expression: Expression, labels: Vector | Fixed, text: str) -> None:
         """The code asked for this size, and the result has these labels."""
         if isinstance(labels, Fixed):
-            return
-        if isinstance(expression, Literal):
+            self._stays(expression, text)
+        elif isinstance(expression, Literal):
             self.space.lock(labels, f"its size {expression.value} is a number in the code ({text})")
         elif not (isinstance(expression, OfDim) and expression.labels is labels):
             self.space.uses.append(SizeUse(expression, labels, self.space.operation, text))
+
+    def _stays(self, expression: Expression, text: str) -> None:
+        """An attribute that gave the size of a dimension without units has to give it after a cut too."""
+        if attributes_in(expression):
+            size = evaluated(expression, lambda labels: labels.size, {})
+            assert size is not None
+            self.space.uses.append(SizeUse(expression, size, self.space.operation, text))
 
 
 def _plain_shape(tensor: Tensor) -> Sequence[int]:
@@ -148,6 +157,14 @@ def _read_attention(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: 
     """Without a scale of its own the width of the heads sets the temperature."""
     if kwargs.get("scale") is None:
         calls.space.lock(calls.labels(args[0] if args else kwargs["query"])[-1], TEMPERATURE)
+
+
+def _read_norm(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    """layer_norm, rms_norm: the sizes of the last dimensions."""
+    x = args[0] if args else kwargs["input"]
+    asked = args[1] if len(args) > 1 else kwargs["normalized_shape"]
+    for size, dim in zip(asked, calls.labels(x)[-len(asked) :], strict=True):
+        calls.use(expression_of(size), dim, name)
 
 
 def _read_unflatten(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -193,6 +210,7 @@ _READERS: dict[str, _Reader] = {
     "expand_as": _read_expand_as,
     "scaled_dot_product_attention": _read_attention,
     "unflatten": _read_unflatten,
+    **dict.fromkeys(("layer_norm", "rms_norm"), _read_norm),
     **dict.fromkeys(("split", "split_with_sizes"), _read_split),
     **dict.fromkeys(
         ("zeros", "ones", "empty", "full", "rand", "randn", "new_zeros", "new_ones", "new_empty", "new_full"),

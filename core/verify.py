@@ -200,16 +200,26 @@ def _kept(statistic: Statistic, gone: NDArray[np.bool_]) -> Tensor | None:
     return None if left.all() else torch.from_numpy(left)
 
 
+def _normalised(kept: dict[int, Tensor], x: Tensor, normalise: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+    """The part that is left, normalised by itself; zeros in the place of the rest, for weights and activations alike."""
+    places = torch.ones_like(x, dtype=torch.bool)
+    part = x
+    for dim, left in kept.items():
+        part = part.index_select(dim, left.nonzero().squeeze(1))
+        places &= left.view([-1 if d == dim else 1 for d in range(x.dim())])
+    y = torch.zeros_like(x)
+    y[places] = normalise(part).reshape(-1)
+    return y, x.new_empty(0), x.new_empty(0)
+
+
 def _layer_norm(
     kept: dict[int, Tensor], x: Tensor, shape: list[int], weight: Tensor | None, bias: Tensor | None, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     if len(shape) > 1:
         raise _AnotherRun("statistics over several dimensions that were cut have no reference")
     left = kept[x.dim() - 1]
-    y = torch.zeros_like(x)
     part = [None if tensor is None else tensor[left] for tensor in (weight, bias)]
-    y[..., left] = functional.layer_norm(x[..., left], [int(left.sum())], part[0], part[1], eps)
-    return y, x.new_empty(0), x.new_empty(0)
+    return _normalised(kept, x, lambda y: functional.layer_norm(y, [int(left.sum())], part[0], part[1], eps))
 
 
 def _group_norm(
@@ -222,18 +232,26 @@ def _group_norm(
     hw: int,
     groups: int,
     eps: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     left = kept[1]
-    y = torch.zeros_like(x)
     part = [None if tensor is None else tensor[left] for tensor in (weight, bias)]
     groups_left = int(left.view(groups, -1).any(dim=1).sum())
-    y[:, left] = functional.group_norm(x[:, left], groups_left, part[0], part[1], eps)
-    return y, x.new_empty(0), x.new_empty(0)
+    return _normalised(kept, x, lambda y: functional.group_norm(y, groups_left, part[0], part[1], eps))
 
 
-_NORMALISED: dict[str, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {
+def _batch_norm(
+    kept: dict[int, Tensor], x: Tensor, weight: Tensor | None, bias: Tensor | None, *rest: Any
+) -> tuple[Tensor, ...]:
+    eps = rest[4]
+    return _normalised(
+        kept, x, lambda y: functional.batch_norm(y, None, None, weight, bias, training=True, eps=eps)
+    )
+
+
+_NORMALISED: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "aten.native_layer_norm": _layer_norm,
     "aten.native_group_norm": _group_norm,
+    "aten.native_batch_norm": _batch_norm,
 }
 
 

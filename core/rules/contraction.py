@@ -7,7 +7,7 @@ from math import prod
 
 from torch import Tensor
 
-from prunescope.core.labels import ONE_INDEX, POSITIONS, Dim, Dims, Fixed
+from prunescope.core.labels import COMPETING, NEIGHBOURS, ONE_INDEX, POSITIONS, Dim, Dims, Fixed
 from prunescope.core.rules.elementwise import joined
 from prunescope.core.rules.table import Call, register
 
@@ -17,7 +17,7 @@ def convolution(call: Call) -> Sequence[Dims]:
     """Weight is (out, in / groups, *kernel), transposed (in, out / groups, *kernel)."""
     inputs, weight, groups = call["input"], call["weight"], call["groups"]
     x, w = call.labels(inputs), call.labels(weight)
-    for dim in (*w[2:], *x[2:]):
+    for dim in w[2:]:
         call.space.lock(dim, POSITIONS.reason)
     transposed = bool(call["transposed"])
     call.role(weight, 0, "in" if transposed else "out")
@@ -29,12 +29,33 @@ def convolution(call: Call) -> Sequence[Dims]:
         out = _grouped(call, x[1], inputs.shape[1], transposed)
     if call["bias"] is not None:
         call.space.join(out, call.labels(call["bias"])[0])
-    output = call.outputs[0]
-    positions = prod((inputs if transposed else output).shape[2:]) * prod(weight.shape[2:])
+    positions = tuple(_position(call, d, dim) for d, dim in enumerate(x[2:]))
+    run_over = inputs if transposed else call.outputs[0]
+    taps = prod(weight.shape[2:])
     call.space.multiply_accumulates(
-        positions, [(x[0], inputs.shape[0]), (w[0], weight.shape[0]), (w[1], weight.shape[1])]
+        taps,
+        [
+            (x[0], inputs.shape[0]),
+            (w[0], weight.shape[0]),
+            (w[1], weight.shape[1]),
+            *zip(positions, run_over.shape[2:], strict=True),
+        ],
     )
-    return [(x[0], out, *(POSITIONS for _ in output.shape[2:]))]
+    return [(x[0], out, *positions)]
+
+
+def _position(call: Call, d: int, dim: Dim) -> Dim:
+    """A kernel of one tap in steps of one takes every index by itself; a larger one takes neighbours together."""
+    taps, stride, padding = (_at(values, d) for values in (call["weight"].shape[2:], call["stride"], call["padding"]))
+    if taps == stride == 1 and padding == 0 and _at(call["output_padding"], d) == 0:
+        return dim
+    call.space.lock(dim, NEIGHBOURS)
+    return POSITIONS
+
+
+def _at(values: Sequence[int], d: int) -> int:
+    """Of a number for each dimension, or one for all."""
+    return values[d] if len(values) > 1 else values[0]
 
 
 def _grouped(call: Call, channels: Dim, size: int, transposed: bool) -> Dim:
@@ -100,6 +121,29 @@ def broadcast_batch(call: Call, left: Tensor, right: Tensor) -> Dims:
         return ()
     a, b = call.labels(left)[:-2], call.labels(right)[:-2]
     return tuple(joined(call.space, pair) for pair in zip(a, b, strict=True))
+
+
+@register("aten._grouped_mm")
+def grouped_product(call: Call) -> Sequence[Dims]:
+    """(n, c) x (g, c, m) -> (n, m): every row meets the matrix of its group, which the offsets say (experts)."""
+    left, right = call.tensors[:2]
+    a, b = call.labels(left), call.labels(right)
+    if (left.dim(), right.dim()) == (3, 3):
+        return [_product(call, left, right)]
+    if (left.dim(), right.dim()) != (2, 3):
+        for dim in (*a, *b):
+            call.space.lock(dim, COMPETING)
+        return [tuple(Fixed(COMPETING) for _ in call.outputs[0].shape)]
+    call.space.lock(b[0], COMPETING)
+    call.space.join(a[1], b[1])
+    call.role(right, 1, "in")
+    call.role(right, 2, "out")
+    if call.arguments.get("bias") is not None:
+        call.space.join(b[2], call.labels(call["bias"])[-1])
+    contracted = b[1] if isinstance(a[1], Fixed) else a[1]
+    sizes = [(a[0], left.shape[0]), (contracted, left.shape[1]), (b[2], right.shape[2])]
+    call.space.multiply_accumulates(1, sizes)
+    return [(a[0], b[2])]
 
 
 @register("aten.dot", "aten.mv", "aten.vdot")

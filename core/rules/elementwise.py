@@ -17,6 +17,7 @@ from prunescope.core.rules.table import Call, register
         f"aten.{name}"
         for name in (
             "bernoulli",
+            "complex",
             "copy",
             "fill",
             "hardsigmoid",
@@ -24,6 +25,7 @@ from prunescope.core.rules.table import Call, register
             "hardtanh",
             "masked_fill",
             "normal",
+            "polar",
             "uniform",
             "where",
             "zero",

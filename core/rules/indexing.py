@@ -17,7 +17,7 @@ BY_NUMBER = "its indices are looked up by number"
 
 @register("aten.slice")
 def slice_(call: Call) -> Sequence[Dims]:
-    """The bounds are the code's: what they are made of decides what can go."""
+    """The bounds are the code's: what they are made of decides what can go. Interleaved pieces stay even."""
     before, after = call.tensors[0], call.outputs[0]
     dims = list(call.labels(before))
     d = call["dim"]
@@ -25,6 +25,11 @@ def slice_(call: Call) -> Sequence[Dims]:
     if isinstance(dim, Fixed) or before.shape[d] == after.shape[d]:
         return [tuple(dims)]
     start, stop, step = slice(call["start"], call["end"], call["step"]).indices(before.shape[d])
+    if step > 1 and start < step and stop == before.shape[d] and dim.size % step == 0:
+        grid = call.space.grid(dim, dim.size // step, "channels in every piece", "pieces")
+        call.space.lock(grid.columns, "the code takes every index of this number")
+        dims[d] = dim[start::step]
+        return [tuple(dims)]
     call.space.slices.append(Sliced(dim, start, stop, step))
     dims[d] = dim[start:stop:step]
     return [tuple(dims)]

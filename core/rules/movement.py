@@ -11,9 +11,13 @@ from prunescope.core.labels import ONE_INDEX, Dim, Dims, Fixed, LabelSpace
 from prunescope.core.rules.elementwise import joined
 from prunescope.core.rules.table import Call, register
 
+COMPLEX_PARTS = "it is the real and the imaginary part"
+
 
 @register(
     "aten.alias",
+    "aten._conj",
+    "aten._neg_view",
     "aten.clone",
     "aten.contiguous",
     "aten.detach",
@@ -78,6 +82,19 @@ def blocks(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int],
                 j += 1
         found.append((old, new))
     return found
+
+
+@register("aten.view_as_complex")
+def view_as_complex(call: Call) -> Sequence[Dims]:
+    """(..., 2) -> (...): real and imaginary part are not units."""
+    *dims, parts = call.labels(call.tensors[0])
+    call.space.lock(parts, COMPLEX_PARTS)
+    return [tuple(dims)]
+
+
+@register("aten.view_as_real")
+def view_as_real(call: Call) -> Sequence[Dims]:
+    return [(*call.labels(call.tensors[0]), Fixed(COMPLEX_PARTS))]
 
 
 @register("aten.permute")

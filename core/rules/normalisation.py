@@ -23,10 +23,16 @@ PER_CHANNEL = Fixed("it is a statistic per channel")
     "aten.miopen_batch_norm",
 )
 def batch_norm(call: Call) -> Sequence[Dims]:
-    """(N, C, ...): statistics run over all but C, so channels stay independent."""
+    """(N, C, ...): statistics run over all but C, so channels stay independent.
+
+    What is normalised may be a weight (weight standardisation): then statistics run over its other side.
+    """
     x = call.labels(call["input"])
     for tensor in call.tensors[1:]:
         call.space.join(x[1], call.labels(tensor)[0])
+    if call.arguments.get("training", True):
+        for position in (0, *range(2, len(x))):
+            call.space.statistic(x[position], position)
     return [x, *(_statistics(tensor) for tensor in call.outputs[1:])]
 
 
@@ -40,7 +46,6 @@ def layer_norm(call: Call) -> Sequence[Dims]:
             call.space.join(mine, other)
     for position, dim in enumerate(x[-rank:]):
         call.space.statistic(dim, len(x) - rank + position)
-        call.space.count_attribute(call.module, "normalized_shape", dim, position)
     return [x, *(_statistics(tensor) for tensor in call.outputs[1:])]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from prunescope.core.labels import ONE_INDEX, POSITIONS, Dim, Dims
+from prunescope.core.labels import NEIGHBOURS, ONE_INDEX, POSITIONS, Dim, Dims, Fixed
 from prunescope.core.rules.table import Call, operation_name, register
 
 
@@ -67,6 +67,16 @@ def along(call: Call) -> Sequence[Dims]:
     return [dims]
 
 
+@register("aten._fft_r2c", "aten._fft_c2c", "aten._fft_c2r")
+def fourier(call: Call) -> Sequence[Dims]:
+    """Every result along the transformed dimensions depends on all of them."""
+    dims = list(call.labels(call.tensors[0]))
+    for d in call["dim"]:
+        call.space.lock(dims[d], f"{operation_name(call.function)} runs over it")
+        dims[d] = Fixed(f"{operation_name(call.function)} runs over it")
+    return [tuple(dims)]
+
+
 @register(
     "aten.max_pool2d_with_indices",
     "aten.max_pool3d_with_indices",
@@ -97,7 +107,7 @@ def spatial(call: Call) -> Sequence[Dims]:
     positions = max(positions, len(_size_argument(call)))
     dims = call.labels(before)
     for dim in dims[before.dim() - positions :]:
-        call.space.lock(dim, POSITIONS.reason)
+        call.space.lock(dim, NEIGHBOURS)
     result = (*dims[: before.dim() - positions], *(POSITIONS for _ in range(positions)))
     return [result] * len(call.outputs)
 
