@@ -216,8 +216,16 @@
             fitWidth();
         }
         uncover();
-        document.getElementById(HOST).dataset.drawn = "true";
+        announceFirst();
         performance.mark("graph-drawn");
+    }
+
+    function announceFirst() {
+        const host = document.getElementById(HOST);
+        if (!host.dataset.drawn) {
+            host.dataset.drawn = "true";
+            afterPaint(() => tell("drawn", true));
+        }
     }
 
     function remember(picture) {

@@ -1,4 +1,4 @@
-/* The page around the graph: light and dark, and the way to a running job. */
+/* The page around the graph: light and dark, the way to a running job, and what can be fetched ahead. */
 
 (function () {
     "use strict";
@@ -29,5 +29,16 @@
         return "cut";
     }
 
-    window.dash_clientside = Object.assign({}, window.dash_clientside, { shell: { scheme, openCut } });
+    /* Plotly's script is large: it is read while nobody waits for it, so that a panel of figures opens at once. */
+    function prefetch() {
+        const whenIdle = window.requestIdleCallback || window.setTimeout;
+        whenIdle(() => {
+            const url = window._dashPlotlyJSURL;
+            if (url && !window.Plotly) {
+                document.head.append(Object.assign(document.createElement("script"), { src: url, async: true }));
+            }
+        });
+    }
+
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { shell: { scheme, openCut, prefetch } });
 })();

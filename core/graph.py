@@ -8,13 +8,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import pandas as pd
 from torch import nn
 
 from prunescope.core.errors import BadInput, TraceFailed
 from prunescope.core.labels import Vector
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from prunescope.core.trace import Record
 
 Side: TypeAlias = Literal["in", "out"]
@@ -196,6 +197,9 @@ class DependencyGraph:
 
     def table(self) -> pd.DataFrame:
         """Every layer with parameters or groups: sizes, group, prunable or why not, parameters, MACs."""
+        # here and not above: nothing else of a graph needs pandas, which takes a third of a second to import
+        import pandas as pd
+
         return pd.DataFrame([self._row(layer) for layer in self.layers]).set_index("layer")
 
     def _row(self, layer: Layer) -> dict[str, Any]:

@@ -39,7 +39,9 @@ Dims: TypeAlias = tuple[Dim, ...]
 ONE_INDEX = Fixed("it has a single index")
 POSITIONS = Fixed("its indices are positions")  # pixels, kernel taps: never units, so not worth a word to the user
 COMPETING = "its indices compete for the input, they are not summed over"  # experts, rows that a router chooses among
-NEIGHBOURS = "neighbouring indices are computed with together"  # of a dimension that a convolution or pooling runs along
+NEIGHBOURS = (
+    "neighbouring indices are computed with together"  # of a dimension that a convolution or pooling runs along
+)
 CONSTANT = Fixed("it meets a size that is fixed in code")
 
 

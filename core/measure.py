@@ -11,16 +11,15 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from prunescope.core.errors import BadInput, MeasurementFailed
 from prunescope.core.inputs import as_call
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch.utils.benchmark import Timer
 
 Evaluate = Callable[[nn.Module], float]
@@ -107,11 +106,25 @@ def macs(model: nn.Module, example_inputs: Any) -> int:
         BadInput: The example inputs have another form.
         MeasurementFailed: The model raised.
     """
+    # here and not above: it loads triton, and torch's compiler when it runs
+    from torch.utils.flop_counter import FlopCounterMode
+
     args, kwargs = as_call(example_inputs)
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=_extra_flops())
     with evaluating(model), torch.no_grad(), _products_visible(model), counter:
         _run(model, args, kwargs, asked="count the MACs of one forward pass")
     return counter.get_total_flops() // 2
+
+
+def _extra_flops() -> dict[Any, Callable[..., int]]:
+    """What torch's counter does not count."""
+    # torch has it from 2.8 on
+    return {torch.ops.aten._grouped_mm: _grouped_flops} if hasattr(torch.ops.aten, "_grouped_mm") else {}
+
+
+def _grouped_flops(left: Sequence[int], right: Sequence[int], *others: Any, **options: Any) -> int:
+    """Of a product (n, c) x (g, c, m) whose every row meets one of the g matrices."""
+    return 2 * math.prod(left) * right[-1]
 
 
 def latency(
@@ -211,6 +224,9 @@ def measure(
         MeasurementFailed: A model or `evaluate` raised, or `evaluate` returned no finite number.
         concurrent.futures.CancelledError: `cancel` returned True.
     """
+    # here and not above: only the table needs it
+    import pandas as pd
+
     counts = {name: _counts(model, example_inputs, cancel) for name, model in models.items()}
     times = latency(list(models.values()), example_inputs, rounds=rounds, progress=progress, cancel=cancel)
     rows = [

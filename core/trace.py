@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -23,7 +22,7 @@ from prunescope.core.graph import DependencyGraph, Layer, Operation
 from prunescope.core.groups import Coupling, couplings_of, groups_of, locks_of
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
-from prunescope.core.preserve import preserved
+from prunescope.core.preserve import Watch, preserved, uncompiled
 from prunescope.core.rules import Call, rule_for
 from prunescope.core.rules.table import operation_name
 from prunescope.core.shapes import READS_VALUES, without_values
@@ -170,7 +169,7 @@ def _failure(model: nn.Module, run: _Run, call: tuple[Any, Any], error: Exceptio
     )
 
 
-class _Run(TorchDispatchMode):
+class _Run(Watch):
     """Watches one or more forward passes and writes down operations, layers and labels."""
 
     def __init__(self, model: nn.Module, with_values: bool, with_sizes: bool = True) -> None:
@@ -419,13 +418,14 @@ class _Run(TorchDispatchMode):
 
 @contextmanager
 def without_fused_paths(model: nn.Module) -> Iterator[None]:
-    """Attention and recurrent layers come apart into the operations that the rules know."""
+    """Attention, recurrent layers and compiled modules come apart into the operations that the rules know."""
     attention, recurrent = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     # convolutions are slow without it, so only where a recurrent layer would hide its gates in it
     torch._C._set_mkldnn_enabled(recurrent and not any(isinstance(module, nn.RNNBase) for module in model.modules()))
     try:
-        yield
+        with uncompiled():
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(attention)
         torch._C._set_mkldnn_enabled(recurrent)

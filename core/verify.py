@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from prunescope.core.decisions import Recording, Replaying, relative_difference
 from prunescope.core.errors import VerificationFailed
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import Statistic, Vector
-from prunescope.core.preserve import preserved
+from prunescope.core.preserve import Watch, preserved, uncompiled
 from prunescope.core.rebuild import as_kind, cut, rebuilt
 from prunescope.core.rules.table import operation_name
 from prunescope.core.trace import plain_output, without_fused_paths
@@ -132,21 +132,52 @@ def _compare(
     graph: DependencyGraph, reference: nn.Module, pruned: nn.Module, call: _Call, gone: NDArray[np.bool_]
 ) -> tuple[float | None, str, str]:
     """(difference, precision, why not): in the model's own precision, and in float64 where that is not enough."""
+    precision = next((str(p.dtype).removeprefix("torch.") for p in pruned.parameters()), "")
     try:
-        expected = _reference_output(graph, reference, call, gone)
+        difference = _difference(graph, reference, pruned, call, gone)
     except _AnotherRun as error:
         return None, "", str(error)
-    difference = _difference(expected, _tensors(_run_pruned(pruned, call, graph)))
     if difference <= TOLERANCE:
-        return difference, str(expected[0].dtype).removeprefix("torch."), ""
-    exact_call = tree_map(_doubled, call)
+        return difference, precision, ""
     try:
-        expected = _reference_output(graph, copy.deepcopy(reference).double(), exact_call, gone)
-        output = _run_pruned(copy.deepcopy(pruned).double(), exact_call, graph)
+        exact_reference, exact_pruned = (copy.deepcopy(model).double() for model in (reference, pruned))
+        exact_call = cast(_Call, tree_map(_doubled, call))
+        return _difference(graph, exact_reference, exact_pruned, exact_call, gone), "float64", ""
     except (RuntimeError, VerificationFailed):
         # a model that fixes its own precision cannot be run in another; the first difference stands
-        return difference, str(expected[0].dtype).removeprefix("torch."), ""
-    return _difference(expected, _tensors(output)), "float64", ""
+        return difference, precision, ""
+
+
+def _difference(
+    graph: DependencyGraph, reference: nn.Module, pruned: nn.Module, call: _Call, gone: NDArray[np.bool_]
+) -> float:
+    """Largest relative difference over all outputs and all that is decided by values; inf where shapes differ."""
+    recording = Recording()
+    with recording, _layer_outputs(reference) as expected_inside:
+        expected = _reference_output(graph, reference, call, gone)
+    replaying = Replaying(recording.decisions, TOLERANCE)
+    with uncompiled(), replaying, _layer_outputs(pruned) as found_inside:
+        found = _tensors(_run_pruned(pruned, call, graph))
+    if [tensor.shape for tensor in expected] != [tensor.shape for tensor in found]:
+        return float("inf")
+    if not all(tensor.numel() for tensor in expected):
+        # nothing was detected: the layers tell what the output does not
+        expected, found = [*expected, *expected_inside], [*found, *found_inside]
+    differences = [relative_difference(a, b) for a, b in zip(expected, found, strict=True) if a.shape == b.shape]
+    return max(replaying.difference, *differences)
+
+
+@contextmanager
+def _layer_outputs(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Collects what the layers with parameters of their own return."""
+    found: list[Tensor] = []
+    layers = [module for module in model.modules() if next(module.parameters(recurse=False), None) is not None]
+    handles = [layer.register_forward_hook(lambda *call: found.extend(_tensors(call[-1]))) for layer in layers]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _doubled(leaf: Any) -> Any:
@@ -157,7 +188,7 @@ class _AnotherRun(Exception):
     """The reference did not run the operations that the trace saw."""
 
 
-class _Reference(TorchDispatchMode):
+class _Reference(Watch):
     """Takes the statistics of normalisations and reductions over the units that are left, as the pruned model does."""
 
     def __init__(self, graph: DependencyGraph, gone: NDArray[np.bool_]) -> None:
@@ -201,7 +232,7 @@ def _kept(statistic: Statistic, gone: NDArray[np.bool_]) -> Tensor | None:
 
 
 def _normalised(kept: dict[int, Tensor], x: Tensor, normalise: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
-    """The part that is left, normalised by itself; zeros in the place of the rest, for weights and activations alike."""
+    """The part that is left, normalised by itself; zeros in the place of the rest, also where it is a weight."""
     places = torch.ones_like(x, dtype=torch.bool)
     part = x
     for dim, left in kept.items():
@@ -243,9 +274,7 @@ def _batch_norm(
     kept: dict[int, Tensor], x: Tensor, weight: Tensor | None, bias: Tensor | None, *rest: Any
 ) -> tuple[Tensor, ...]:
     eps = rest[4]
-    return _normalised(
-        kept, x, lambda y: functional.batch_norm(y, None, None, weight, bias, training=True, eps=eps)
-    )
+    return _normalised(kept, x, lambda y: functional.batch_norm(y, None, None, weight, bias, training=True, eps=eps))
 
 
 _NORMALISED: dict[str, Callable[..., tuple[Tensor, ...]]] = {
@@ -321,20 +350,6 @@ def _tensors(output: Any) -> list[Tensor]:
 
 def _shapes(output: Any) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(tensor.shape) for tensor in _tensors(output))
-
-
-def _difference(expected: list[Tensor], found: list[Tensor]) -> float:
-    """Largest absolute difference relative to the largest expected value, over all outputs; inf where shapes differ."""
-    if [tensor.shape for tensor in expected] != [tensor.shape for tensor in found]:
-        return float("inf")
-    worst = 0.0
-    for a, b in zip(expected, found, strict=True):
-        if not a.numel():
-            continue
-        scale = float(a.abs().max()) or 1.0
-        difference = float((a.double() - b.double()).abs().max()) / scale
-        worst = max(worst, float("inf") if math.isnan(difference) else difference)
-    return worst
 
 
 def _statistics(graph: DependencyGraph, gone: NDArray[np.bool_]) -> tuple[str, ...]:

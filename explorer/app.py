@@ -21,6 +21,10 @@ from prunescope.explorer.view import job_record, quantity
 
 POLL_MS = 400
 THEME_SCRIPT = "theme.js"
+UNREACHABLE = (
+    "Prunescope does not answer any more: the program that serves this page has probably ended. "
+    "Start it again and reload the page; until then nothing here can change."
+)
 TABS = (("group", "Group", group), ("importance", "Importance", importance), ("cut", "Cut", cut),
         ("compare", "Compare", versions))  # fmt: skip
 
@@ -59,7 +63,9 @@ def create_app(session: Session, prefix: str = "/") -> Dash:
 
 
 def page(session: Session, drawings: Drawings) -> Any:
-    """The whole page as it is when it is opened."""
+    """The whole page as it is when it is opened: what each part shows is sent with it, and not asked for again."""
+    # first: what changes while the page is made, is seen as a change by the page
+    revision = session.revision
     version, job = session.version, session.last_job
     outline = drawings.outline(version)
     picture, opened, *off = drawn(outline, outline.initial_open())
@@ -69,13 +75,14 @@ def page(session: Session, drawings: Drawings) -> Any:
         html.Div(
             [
                 _head(session),
+                html.Div(UNREACHABLE, id=ids.UNREACHABLE, className="unreachable", hidden=True, role="status"),
                 html.Aside(groups.layout(), className="page-side", **aria(label="Groups")),
                 html.Main(graph.layout(sent, list(compress(levels, off))), className="page-stage"),
-                html.Div(versions.strip(), className="page-versions"),
+                html.Div(versions.strip(session), className="page-versions"),
                 html.Aside(_panel(session), className="page-panel", **aria(label="Inspector")),
                 dcc.Interval(id=ids.POLL, interval=POLL_MS),
                 dcc.Store(id=ids.SHOWN, data=version.id),
-                dcc.Store(id=ids.REVISION, data=session.revision),
+                dcc.Store(id=ids.REVISION, data=revision),
                 dcc.Store(id=ids.OPENED, data=opened),
                 dcc.Store(id=ids.JOB_STATE, data=job_record(job)),
                 dcc.Store(id=ids.SCHEME),
@@ -93,12 +100,14 @@ def _head(session: Session) -> Component:
         [
             html.Strong("prunescope", className="brand"),
             html.Span(session.title, className="model-title", title=session.note),
-            html.Div(id=ids.HEAD_NUMBERS, className="head-numbers"),
+            html.Div(
+                head_numbers(session.versions[0], session.version), id=ids.HEAD_NUMBERS, className="head-numbers"
+            ),
             html.Button(cut.job_pill(session.last_job), id=ids.HEAD_JOB, className="head-job", title="Open Cut"),
             html.Div(
                 [
-                    html.Button("Undo", id=ids.UNDO, className="button", disabled=True),
-                    html.Button("Redo", id=ids.REDO, className="button", disabled=True),
+                    html.Button("Undo", id=ids.UNDO, className="button", disabled=not session.can_undo),
+                    html.Button("Redo", id=ids.REDO, className="button", disabled=not session.can_redo),
                     html.Button("◐", id=ids.SCHEME_TOGGLE, className="button", title="Light or dark",
                                 **aria(label="Light or dark")),
                 ],
@@ -154,6 +163,7 @@ def _register_shell(app: Dash, session: Session) -> None:
         Output(ids.FOCUS, "data"),
         Output(ids.JOB_STATE, "data"),
         Input(ids.POLL, "n_intervals"),
+        State(ids.DRAWN, "data"),
         State(ids.REVISION, "data"),
         State(ids.SHOWN, "data"),
         State(ids.FOCUS, "data"),
@@ -161,7 +171,9 @@ def _register_shell(app: Dash, session: Session) -> None:
         # the page as it is sent is up to date; a first call would hold back whatever waits for these
         prevent_initial_call=True,
     )
-    def poll(ticks: int, *seen: Any) -> tuple[Any, ...]:
+    def poll(ticks: int, drawn: bool | None, *seen: Any) -> tuple[Any, ...]:
+        if drawn:
+            session.seen()
         chosen = session.selection
         now = (session.revision, session.version.id, chosen and asdict(chosen), job_record(session.last_job))
         return tuple(no_update if new == old else new for new, old in zip(now, seen, strict=True))
@@ -190,6 +202,7 @@ def _register_shell(app: Dash, session: Session) -> None:
         Output(ids.UNDO, "disabled"),
         Output(ids.REDO, "disabled"),
         Input(ids.REVISION, "data"),
+        prevent_initial_call=True,
     )
     def head(revision: int) -> tuple[list[Component], bool, bool]:
         numbers = head_numbers(session.versions[0], session.version)
@@ -201,6 +214,9 @@ def _register_shell(app: Dash, session: Session) -> None:
         Output(ids.PROVIDER, "forceColorScheme"),
         Input(ids.SCHEME_TOGGLE, "n_clicks"),
         State(ids.SCHEME, "data"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("shell", "prefetch"), Input(ids.DRAWN, "data"), prevent_initial_call=True
     )
     app.clientside_callback(
         ClientsideFunction("shell", "openCut"),

@@ -22,6 +22,7 @@ FOCUS = "focus"  # {layer, side}: select this from the server; side may be None
 SELECTION = "selection"  # {layer, side, group}; all None when nothing is selected
 TOGGLE = "toggle"  # {module, n}: open or close this module; n differs each time
 REVEAL = "reveal"  # {layer, n}: open the modules around this layer
+DRAWN = "drawn"  # true once the first picture is on the screen
 
 # The session
 SHOWN = "shown"  # id of the version on screen; what the graph and the panels are made of
@@ -33,6 +34,7 @@ POLL = "poll"
 # The head and the strip of versions
 HEAD_NUMBERS = "head-numbers"
 HEAD_JOB = "head-job"
+UNREACHABLE = "unreachable"  # shown while the server does not answer
 UNDO = "undo"
 REDO = "redo"
 SCHEME = "scheme"

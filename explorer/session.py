@@ -12,10 +12,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from prunescope.core import DependencyGraph, Plan, Pruned, prune, score, trace
+from prunescope.core.cost import ledger
 from prunescope.core.errors import BadInput, PrunescopeError
 from prunescope.core.graph import Side
 from prunescope.core.importance import Scores
-from prunescope.core.measure import Evaluate, Latency, accuracy, latency, macs, parameters, size_bytes
+from prunescope.core.measure import Evaluate, Latency, accuracy, latency, size_bytes
 from prunescope.explorer.jobs import Jobs, JobState, Progress
 
 ORIGINAL = 0
@@ -79,6 +80,7 @@ class Session:
         self._scores: dict[tuple[int, str], Scores] = {}
         self._revision = 0
         self._selection: Selection | None = None
+        self._waits_for_page = False
         self._versions = [self._version(ORIGINAL, None, "original", model, None)]
         self._current = ORIGINAL
 
@@ -116,6 +118,17 @@ class Session:
     def start(self) -> JobState:
         """Measure the original in the background."""
         return self.jobs.submit("Measure the original", lambda progress: self._measure(ORIGINAL, progress))
+
+    def start_when_seen(self) -> None:
+        """Measure the original once a page has been painted: before, the two would compete for the processor."""
+        self._waits_for_page = True
+
+    def seen(self) -> None:
+        """A page has been painted."""
+        with self._lock:
+            waited, self._waits_for_page = self._waits_for_page, False
+        if waited:
+            self.start()
 
     def select(self, layer: str, side: Side = "out") -> Selection:
         """Select a layer's output side, or its input side.
@@ -252,15 +265,17 @@ class Session:
         return made
 
     def _version(self, number: int, parent: int | None, name: str, model: nn.Module, pruned: Pruned | None) -> Version:
+        graph = trace(model, self.example_inputs)
+        cost = ledger(graph).cost({})
         return Version(
             id=number,
             parent=parent,
             name=name,
             model=model,
-            graph=trace(model, self.example_inputs),
+            graph=graph,
             pruned=pruned,
-            parameters=parameters(model),
-            macs=macs(model, self.example_inputs),
+            parameters=cost.parameters,
+            macs=cost.macs,
             bytes=size_bytes(model),
         )
 

@@ -158,7 +158,7 @@ def _repeated(space: LabelSpace, size: int) -> Dim:
 def cat(call: Call) -> Sequence[Dims]:
     """The labels one behind the other along the dimension; joined along every other."""
     # an empty one-dimensional tensor may be concatenated with anything and adds nothing
-    tensors = [tensor for tensor in call["tensors"] if tensor.numel() or tensor.dim() > 1]
+    tensors = [t for t in call["tensors"] if t.numel() or t.dim() > 1] or call["tensors"]
     along = call["dim"] % call.outputs[0].dim()
     parts = [call.labels(tensor) for tensor in tensors]
     result: list[Dim] = []

@@ -75,7 +75,7 @@ def layout(session: Session) -> Component:
             html.Div(id=ids.APPLY_NOTE, className="muted"),
             html.Div(job_note(session.last_job), id=ids.JOB, role="status"),
             html.Div(id=ids.MESSAGE, role="alert"),
-            html.Div(id=ids.RESULT, **aria(live="polite")),
+            html.Div(result_note(session), id=ids.RESULT, **aria(live="polite")),
             dcc.Store(id=ids.LEDGER),
         ],
         className="panel-body",
@@ -103,7 +103,7 @@ def register(app: Dash, session: Session) -> None:
         Input(ids.JOB_STATE, "data"),
     )
 
-    @app.callback(Output(ids.RESULT, "children"), Input(ids.REVISION, "data"))
+    @app.callback(Output(ids.RESULT, "children"), Input(ids.REVISION, "data"), prevent_initial_call=True)
     def result(revision: int) -> Component | None:
         return result_note(session)
 

@@ -15,6 +15,9 @@ from prunescope.explorer.aria import aria
 # store -> function of window.dash_clientside.graph that is given its data
 READERS = {ids.PICTURE: "draw", ids.GROUPS: "groups", ids.HEAT: "heat", ids.FOCUS: "focus"}
 
+# stores that the graph writes
+WRITTEN = (ids.SELECTION, ids.TOGGLE, ids.REVEAL, ids.DRAWN)
+
 # button -> function, what it says, what it does
 TOOLS = {
     ids.GRAPH_FIT_WIDTH: ("fitWidth", "Fit width", "Fit the picture to the width of the window"),
@@ -64,7 +67,7 @@ def layout(sent: Mapping[str, Any] | None = None, off: Collection[str] = ()) -> 
             ),
             html.Div([html.Span(text, className=key) for key, text in LEGEND.items()], className="graph-legend"),
             html.Div(id=ids.GRAPH_LIVE, className="visually-hidden", **aria(live="polite")),
-            *(dcc.Store(id=store) for store in (*READERS, ids.SELECTION, ids.TOGGLE, ids.REVEAL) if store not in given),
+            *(dcc.Store(id=store) for store in (*READERS, *WRITTEN) if store not in given),
             *(dcc.Store(id=store, data=data) for store, data in given.items()),
         ],
     )

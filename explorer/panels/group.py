@@ -22,11 +22,16 @@ SIDE_CLASSES = {"f\u207b": "side-in", "f\u207a": "side-out"}
 
 
 def layout(session: Session) -> Component:
-    return html.Div(id=ids.GROUP_PANEL, className="panel-body")
+    return html.Div(content(session, None), id=ids.GROUP_PANEL, className="panel-body")
 
 
 def register(app: Dash, session: Session) -> None:
-    @app.callback(Output(ids.GROUP_PANEL, "children"), Input(ids.SELECTION, "data"), Input(ids.SHOWN, "data"))
+    @app.callback(
+        Output(ids.GROUP_PANEL, "children"),
+        Input(ids.SELECTION, "data"),
+        Input(ids.SHOWN, "data"),
+        prevent_initial_call=True,
+    )
     def show(selection: dict[str, Any] | None, shown: int) -> list[Component]:
         return content(session, selection)
 

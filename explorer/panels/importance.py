@@ -40,7 +40,7 @@ CONFIG: Any = {"displaylogo": False, "displayModeBar": False}
 def layout(session: Session) -> Component:
     return html.Div(
         [
-            html.P(id=ids.IMPORTANCE_NOTE, className="muted"),
+            html.P(rated_by(next(iter(CRITERIA))), id=ids.IMPORTANCE_NOTE, className="muted"),
             host(ids.IMPORTANCE_FIGURES),
             *(dcc.Store(id=store) for store in (ids.IMPORTANCE_WISH, ids.OVERVIEW_WISH)),
         ],
@@ -99,7 +99,7 @@ def register(app: Dash, session: Session) -> None:
         prevent_initial_call=True,
     )
 
-    @app.callback(Output(ids.IMPORTANCE_NOTE, "children"), Input(ids.CRITERION, "value"))
+    @app.callback(Output(ids.IMPORTANCE_NOTE, "children"), Input(ids.CRITERION, "value"), prevent_initial_call=True)
     def note(criterion: str) -> str:
         return rated_by(criterion)
 

@@ -24,7 +24,7 @@ DASH = "–"
 def layout(session: Session) -> Component:
     return html.Div(
         [
-            html.Div(id=ids.VERSION_TABLE),
+            html.Div(table(version_rows(session), session), id=ids.VERSION_TABLE),
             host(ids.VERSION_FIGURES),
             html.H3("Take it along"),
             html.P(
@@ -49,9 +49,10 @@ def figures() -> list[Component]:
     return [dcc.Graph(id=ids.VERSION_PLOT, config=CONFIG, figure=empty("light", ""))]
 
 
-def strip() -> Component:
+def strip(session: Session) -> Component:
     """The row of versions below the graph."""
-    return html.Div(id=ids.VERSION_STRIP, className="strip", role="group", **aria(label="Versions"))
+    buttons = [_version_button(row) for row in version_rows(session)]
+    return html.Div(buttons, id=ids.VERSION_STRIP, className="strip", role="group", **aria(label="Versions"))
 
 
 def register(app: Dash, session: Session) -> None:
@@ -63,6 +64,7 @@ def register(app: Dash, session: Session) -> None:
         Output(ids.VERSION_TABLE, "children"),
         Output(ids.VERSION_STRIP, "children"),
         Input(ids.REVISION, "data"),
+        prevent_initial_call=True,
     )
     def show(revision: int) -> tuple[Component, list[Component]]:
         rows = version_rows(session)

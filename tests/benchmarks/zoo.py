@@ -1,46 +1,57 @@
 """Prune many models by half and write down what became of them: `make zoo`, or this script with names.
 
 Every line is one model with random weights, norms randomised so that a wrong cut cannot pass, traced on random inputs
-and cut by half with no settings. Goes on where it was stopped: models that are in the table already are skipped.
+and cut by half with no settings, in a process of its own. Goes on where it was stopped: models that are in the table
+already are skipped.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections import Counter
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from prunescope.core import PrunescopeError, plan, prune, score, trace
-from prunescope.core.measure import parameters
+from prunescope.core import DependencyGraph, PrunescopeError, plan, predicted, prune, score, trace
+from prunescope.core.measure import macs, parameters
+from tests.benchmarks.zoo_models import Build, models
 
 COLUMNS = (
     "model",
+    "outcome",  # pruned; refused (an error of ours); broken (any other error); unbuilt (not the model's inputs); killed
+    "parameters left",
+    "difference",
     "layers",
     "groups",
     "locked",
-    "parameters left",
-    "difference",
     "trace s",
     "whole s",
     "verify s",
-    "failed",
+    "locks",  # the reasons with most indices of parameters
+    "remarks",
 )
 RATIO = 0.5
+SECONDS = 300
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="only models whose name contains one of these")
     parser.add_argument("--out", type=Path, default=Path("build/zoo.csv"))
+    parser.add_argument("--seconds", type=int, default=SECONDS, help="for one model, building it included")
     options = parser.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
     done = _names_in(options.out)
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     with options.out.open("a", newline="") as file:
@@ -50,7 +61,7 @@ def main() -> None:
         for name, build in models():
             if name in done or (options.names and not any(part in name for part in options.names)):
                 continue
-            row = measured(name, build)
+            row = apart(name, build, options.seconds)
             table.writerow(row)
             file.flush()
             print(" ".join(f"{key}={value}" for key, value in row.items() if value != ""), flush=True)
@@ -63,70 +74,97 @@ def _names_in(path: Path) -> set[str]:
         return {row["model"] for row in csv.DictReader(file)}
 
 
-def models() -> Iterator[tuple[str, Callable[[], tuple[nn.Module, Tensor]]]]:
-    """Every torchvision classification, segmentation and video model, and one of every timm family if timm is there."""
-    from torchvision import models as zoo
-
-    for module, size in (
-        (zoo, (1, 3, 224, 224)),
-        (zoo.segmentation, (1, 3, 224, 224)),
-        (zoo.video, (1, 3, 16, 224, 224)),
-    ):
-        for name in zoo.list_models(module=module):
-            yield name, lambda name=name, size=size: _torchvision(name, size)
+def apart(name: str, build: Build, seconds: int) -> dict[str, object]:
+    """The row of one model, from a process that can be ended."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(sender, name, build))
+    process.start()
+    sender.close()
     try:
-        import timm
-    except ImportError:
-        return
-    for family in timm.list_modules():
-        names = timm.list_models(module=family)
-        if names:
-            name = min(names, key=len)
-            yield f"timm/{name}", lambda name=name: _timm(name)
+        if receiver.poll(seconds):
+            row: dict[str, object] = receiver.recv()
+            return row
+        found = f"not done after {seconds} s"
+    except EOFError:
+        process.join()
+        found = f"the process ended with exit code {process.exitcode}"
+    finally:
+        process.kill()
+        process.join()
+    return dict.fromkeys(COLUMNS, "") | {"model": name, "outcome": "killed", "remarks": found}
 
 
-def _torchvision(name: str, size: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
-    from torchvision import models as zoo
-
-    options = {"weights_backbone": None} if "segmentation" in zoo.get_model_builder(name).__module__ else {}
-    side = 299 if name.startswith("inception") else size[-1]
-    return zoo.get_model(name, weights=None, **options), torch.randn(*size[:-2], side, side)
+def _send(sender: Connection, name: str, build: Build) -> None:
+    sender.send(measured(name, build))
 
 
-def _timm(name: str) -> tuple[nn.Module, Tensor]:
-    import timm
-
-    model = timm.create_model(name, pretrained=False)
-    return model, torch.randn(1, *model.default_cfg["input_size"])
-
-
-def measured(name: str, build: Callable[[], tuple[nn.Module, Tensor]]) -> dict[str, object]:
+def measured(name: str, build: Build) -> dict[str, object]:
     torch.manual_seed(0)
     row: dict[str, object] = dict.fromkeys(COLUMNS, "") | {"model": name}
-    model, inputs = build()
-    randomise_norms(model.eval())
     try:
-        start = time.perf_counter()
-        graph = trace(model, inputs)
-        traced = time.perf_counter()
-        chosen = plan(graph, score(graph), ratio=RATIO)
-        prune(model, chosen, verify=False)
-        whole = time.perf_counter()
-        result = prune(model, chosen)
-        row |= {
-            "layers": len(graph.layers),
-            "groups": len(graph.groups),
-            "locked": len(graph.locked_groups),
-            "parameters left": round(parameters(result.model) / parameters(model), 3),
-            "difference": result.verification.difference if result.verification else "",
-            "trace s": round(traced - start, 3),
-            "whole s": round(whole - start, 3),
-            "verify s": round(time.perf_counter() - whole, 3),
-            "failed": "; ".join(f"left out {culprit.group}" for culprit in result.left_out),
-        }
+        model, inputs = build()
+        randomise_norms(model.eval())
+        _run(model, inputs)
+    except Exception as error:
+        return row | {"outcome": "unbuilt", "remarks": _first_line(error)}
+    try:
+        return row | _pruned(model, inputs)
     except PrunescopeError as error:
-        row["failed"] = f"{type(error).__name__}: {error.found}"[:300]
-    return row
+        return row | {"outcome": "refused", "remarks": f"{type(error).__name__}: {error.found} ({error.where})"[:400]}
+    except Exception as error:
+        return row | {"outcome": "broken", "remarks": _first_line(error)}
+
+
+@torch.no_grad()
+def _run(model: nn.Module, inputs: object) -> None:
+    if isinstance(inputs, dict):
+        model(**inputs)
+        return
+    model(*(inputs if isinstance(inputs, tuple) else (inputs,)))
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:300]
+
+
+def _pruned(model: nn.Module, inputs: object) -> dict[str, object]:
+    start = time.perf_counter()
+    graph = trace(model, inputs)
+    traced = time.perf_counter()
+    chosen = plan(graph, score(graph), ratio=RATIO)
+    prune(model, chosen, verify=False)
+    whole = time.perf_counter()
+    result = prune(model, chosen)
+    verified = time.perf_counter()
+    remarks = [f"left out {culprit.group}: {culprit.reason}" for culprit in result.left_out]
+    if predicted(graph, result.plan).parameters != parameters(result.model):
+        remarks.append("parameters were predicted wrongly")
+    if predicted(graph, result.plan).macs != macs(result.model, inputs):
+        remarks.append("MACs were predicted wrongly")
+    checked = result.verification
+    if checked and checked.not_compared:
+        remarks.append(f"not compared: {checked.not_compared}")
+    return {
+        "outcome": "pruned",
+        "layers": len(graph.layers),
+        "groups": len(graph.groups),
+        "locked": len(graph.locked_groups),
+        "parameters left": round(parameters(result.model) / parameters(model), 3),
+        "difference": checked.difference if checked else "",
+        "trace s": round(traced - start, 3),
+        "whole s": round(whole - start, 3),
+        "verify s": round(verified - whole, 3),
+        "locks": _lock_reasons(graph),
+        "remarks": "; ".join((*remarks, *graph.notes))[:400],
+    }
+
+
+def _lock_reasons(graph: DependencyGraph) -> str:
+    indices: Counter[str] = Counter()
+    for lock in graph.locks:
+        indices[lock.reason] += lock.units
+    return "; ".join(f"{count} {reason}" for reason, count in indices.most_common(5))[:400]
 
 
 def randomise_norms(model: nn.Module) -> None:

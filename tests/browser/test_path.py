@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from safetensors.torch import load
 from torch import nn
 
@@ -20,6 +20,7 @@ from prunescope.explorer import ids
 from prunescope.explorer.gallery import OpenedModel, open_model
 from prunescope.explorer.gallery.fit import fit
 from prunescope.explorer.gallery.models import DigitsResNet
+from prunescope.explorer.server import serve
 from prunescope.explorer.session import Session
 from prunescope.explorer.view import group_layers, quantity
 from tests.browser.explorer_page import PATIENCE, Explorer, layers_of, visited
@@ -263,6 +264,55 @@ def test_two_pages_of_one_session_show_the_same_version(explorer: Explorer, sess
     for page in (explorer, other):
         wait_for_version(page, session, "original")
     other.leave()
+
+
+def test_the_original_is_measured_after_the_graph_is_on_the_screen(page: Page, session: Session) -> None:
+    session.start_when_seen()
+    with visited(page, session) as explorer:
+        expect(explorer.part(ids.HEAD_NUMBERS)).to_contain_text("accuracy", timeout=PATIENCE * SECONDS)
+        assert len(session.jobs.states) == 1
+
+
+def test_while_the_page_waits_for_the_server_it_says_so_in_its_own_colours(page: Page, session: Session) -> None:
+    waiting: list[Route] = []
+    page.route("**/_dash-layout", lambda route: waiting.append(route))
+    served = serve(session, port=0)
+    served.in_background()
+    with page.expect_request("**/_dash-layout"):
+        page.goto(served.url)
+    loading = page.get_by_text("Loading...")
+    expect(loading).to_be_visible()
+    place, window = loading.bounding_box(), page.viewport_size
+    assert place is not None
+    assert window is not None
+    assert (place["width"], place["height"]) == (window["width"], window["height"])
+    waiting[0].continue_()
+    page.wait_for_selector("#graph[data-drawn]", timeout=PATIENCE * SECONDS)
+    expect(loading).to_have_count(0)
+    page.goto("about:blank")
+    served.close()
+
+
+def test_plotlys_script_is_fetched_when_the_graph_is_drawn_and_before_a_panel_asks_for_it(explorer: Explorer) -> None:
+    explorer.page.wait_for_function("() => Boolean(window.Plotly)")
+    drawn, fetched = explorer.page.evaluate(
+        """() => [
+            performance.getEntriesByName("graph-drawn")[0].startTime,
+            performance.getEntriesByType("resource").find((entry) => entry.name.includes("plotly.min")).startTime,
+        ]"""
+    )
+    assert drawn < fetched
+
+
+def test_a_server_that_is_gone_is_told_until_it_answers_again(browser: Browser, session: Session) -> None:
+    # a window of its own, as the browser reports every request that fails as an error
+    context = browser.new_context()
+    with visited(context.new_page(), session) as explorer:
+        note = explorer.part(ids.UNREACHABLE)
+        for offline in (False, True, False):
+            context.set_offline(offline)
+            expect(note).to_be_visible(visible=offline)
+    context.close()
 
 
 def free_port() -> int:
