@@ -38,6 +38,7 @@ Dims: TypeAlias = tuple[Dim, ...]
 
 ONE_INDEX = Fixed("it has a single index")
 POSITIONS = Fixed("its indices are positions")  # pixels, kernel taps: never units, so not worth a word to the user
+CHANNEL_GROUPS = ("channel groups", "channels in every group")  # the two ways to cut a dimension that is in groups
 COMPETING = "its indices compete for the input, they are not summed over"  # experts, rows that a router chooses among
 NEIGHBOURS = (
     "neighbouring indices are computed with together"  # of a dimension that a convolution or pooling runs along
@@ -85,16 +86,6 @@ class Statistic:
 
 
 @dataclass(frozen=True, slots=True)
-class CountedAttribute:
-    """An attribute of a module that counts labels and is repaired after a cut (`groups` of a convolution)."""
-
-    module: str  # dotted path of the module
-    attribute: str
-    labels: Vector  # the attribute equals how many of these are left
-    position: int | None  # of the number, where the attribute is a tuple of them
-
-
-@dataclass(frozen=True, slots=True)
 class Term:
     """A product of dimension sizes: `factor` times the sizes of `dims`. Multiply-accumulates of one operation."""
 
@@ -127,7 +118,6 @@ class LabelSpace:
     locks: list[Locked] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
     statistics: list[Statistic] = field(default_factory=list)
-    counted: list[CountedAttribute] = field(default_factory=list)
     terms: list[Term] = field(default_factory=list)
     uses: list[SizeUse] = field(default_factory=list)
     # since the last call of torch from the code: what is waiting for the code's own sizes
@@ -194,11 +184,6 @@ class LabelSpace:
         facing = (fixed < 0) & (other >= 0)
         for code in np.unique(fixed[facing]):
             self.lock(other[facing & (fixed == code)], self.reason(int(code)))
-
-    def count_attribute(self, module: str, attribute: str, dim: Dim, position: int | None = None) -> None:
-        """An attribute of a module counts the indices of this dimension."""
-        if not isinstance(dim, Fixed):
-            self.counted.append(CountedAttribute(module, attribute, dim, position))
 
     def statistic(self, dim: Dim, position: int) -> None:
         """The current operation runs over this dimension, number `position` of its first operand."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from prunescope.core.labels import BY_POSITION, REPEATED, Dims, Fixed, LabelSpace, Vector
+from prunescope.core.labels import BY_POSITION, CHANNEL_GROUPS, REPEATED, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.rules.attention import TEMPERATURE
 from prunescope.core.sizes import (
     Derived,
@@ -167,6 +167,26 @@ def _read_norm(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[
         calls.use(expression_of(size), dim, name)
 
 
+def _read_groups(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    """Convolutions and group_norm: how many groups the channels are in."""
+    at, keyword, of = _GROUPS[name]
+    groups = args[at] if len(args) > at else kwargs.get(keyword, 1)
+    channels = calls.labels(args[of] if len(args) > of else kwargs[("input", "weight")[of]])[1 - of]
+    if groups == 1:
+        return
+    if isinstance(channels, Fixed) or channels.size == groups:
+        calls.use(expression_of(groups), channels, "groups")
+        return
+    calls.use(expression_of(groups), calls.space.grid(channels, groups, *CHANNEL_GROUPS).rows, "groups")
+
+
+# position and keyword of the number of groups, position of the tensor (input or weight) that is in groups
+_GROUPS: dict[str, tuple[int, str, int]] = {
+    **{f"conv{kind}{rank}d": (6, "groups", 1) for kind in ("", "_transpose") for rank in (1, 2, 3)},
+    "group_norm": (1, "num_groups", 0),
+}
+
+
 def _read_unflatten(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
     at = args[1] if len(args) > 1 else kwargs["dim"]
     asked = args[2] if len(args) > 2 else kwargs["sizes"]
@@ -211,6 +231,7 @@ _READERS: dict[str, _Reader] = {
     "scaled_dot_product_attention": _read_attention,
     "unflatten": _read_unflatten,
     **dict.fromkeys(("layer_norm", "rms_norm"), _read_norm),
+    **dict.fromkeys(_GROUPS, _read_groups),
     **dict.fromkeys(("split", "split_with_sizes"), _read_split),
     **dict.fromkeys(
         ("zeros", "ones", "empty", "full", "rand", "randn", "new_zeros", "new_ones", "new_empty", "new_full"),

@@ -92,7 +92,7 @@ def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: b
 def _done(graph: DependencyGraph, plan: Plan, verify: bool) -> Pruned:
     removed = removed_indices(graph, plan)
     pruned = rebuilt(graph.model, {id(tensor): cut(tensor, dims) for tensor, dims in removed.values()})
-    repairs = _repair(pruned, graph, removed_labels(graph, plan), _settled(graph, plan))
+    repairs = _repair(pruned, _settled(graph, plan))
     verification = verified(graph, pruned, removed, removed_labels(graph, plan)) if verify else None
     return Pruned(pruned, plan, repairs, verification, graph)
 
@@ -190,21 +190,12 @@ def _settled(graph: DependencyGraph, plan: Plan) -> Mapping[AttributeKey, int]:
 
 def _repair(
     model: nn.Module,
-    graph: DependencyGraph,
-    gone: np.ndarray[Any, np.dtype[np.bool_]],
     attributes: Mapping[AttributeKey, int],
 ) -> tuple[Repair, ...]:
     modules = dict(model.named_modules())
     repairs: dict[tuple[str, str], Repair] = {}
     for key, value in attributes.items():
         _set_inside(repairs, key, modules[key.module], value)
-    for counted in graph.record.space.counted:
-        labels = counted.labels
-        left = int(labels.size - gone[labels[labels >= 0]].sum())
-        module = modules.get(counted.module)
-        if left != labels.size and module is not None and hasattr(module, counted.attribute):
-            value = _with_position(getattr(module, counted.attribute), counted.position, left)
-            _set(repairs, counted.module, module, counted.attribute, value)
     for path, module in modules.items():
         for attribute, value in sizes_of(module).items():
             _set(repairs, path, module, attribute, value)
@@ -233,12 +224,6 @@ def _set_inside(repairs: dict[tuple[str, str], Repair], key: AttributeKey, modul
         changed = type(holder)((*holder[:step], changed, *holder[step + 1 :]))
     inside = str(key).removeprefix(f"{key.module}.")
     repairs[key.module, inside] = Repair(key.module, inside, before, value)
-
-
-def _with_position(value: Any, position: int | None, left: int) -> Any:
-    if position is None:
-        return left
-    return (*value[:position], left, *value[position + 1 :])
 
 
 def _set(repairs: dict[tuple[str, str], Repair], path: str, module: nn.Module, attribute: str, value: Any) -> None:

@@ -172,11 +172,10 @@ def _failure(model: nn.Module, run: _Run, call: tuple[Any, Any], error: Exceptio
 class _Run(Watch):
     """Watches one or more forward passes and writes down operations, layers and labels."""
 
-    def __init__(self, model: nn.Module, with_values: bool, with_sizes: bool = True) -> None:
+    def __init__(self, model: nn.Module, with_values: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.with_values = with_values
-        self.with_sizes = with_sizes
         self.space = LabelSpace()
         self.operations: list[Operation] = []
         self.reference_operations = 0
@@ -210,7 +209,7 @@ class _Run(Watch):
         self._enter_inputs(call)
         with without_fused_paths(self.model), self._module_hooks(), self._remembering_sizes(), self:
             result = self.model(*args, **kwargs)
-        # where no sizes are remembered, nothing is known of the bounds
+        # what no call of torch's own functions led to has no bounds that could be read
         for taken in self.space.slices:
             self.space.lock(taken.labels, BY_POSITION)
         for labels in self.space.repeats:
@@ -250,12 +249,11 @@ class _Run(Watch):
     def _remembering_sizes(self) -> Iterator[None]:
         """Sizes in the model's code remember where they came from."""
         with ExitStack() as stack:
-            if self.with_sizes:
-                calls = SizeCalls(self.space, lambda tensor: self._value(tensor).dims, self._relabel)
-                stack.enter_context(remembered_attributes(self.model))
-                stack.enter_context(functions_in_the_open())
-                stack.enter_context(heard_by(calls))
-                stack.enter_context(calls)
+            calls = SizeCalls(self.space, lambda tensor: self._value(tensor).dims, self._relabel)
+            stack.enter_context(remembered_attributes(self.model))
+            stack.enter_context(functions_in_the_open())
+            stack.enter_context(heard_by(calls))
+            stack.enter_context(calls)
             yield
 
     def _relabel(self, tensor: Tensor, dims: Dims) -> None:

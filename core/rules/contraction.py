@@ -7,7 +7,7 @@ from math import prod
 
 from torch import Tensor
 
-from prunescope.core.labels import COMPETING, NEIGHBOURS, ONE_INDEX, POSITIONS, Dim, Dims, Fixed
+from prunescope.core.labels import CHANNEL_GROUPS, COMPETING, NEIGHBOURS, ONE_INDEX, POSITIONS, Dim, Dims, Fixed
 from prunescope.core.rules.elementwise import joined
 from prunescope.core.rules.table import Call, register
 
@@ -65,7 +65,6 @@ def _grouped(call: Call, channels: Dim, size: int, transposed: bool) -> Dim:
     rows, columns = _grid(call, channels, size)
     weight_rows, weight_columns = _grid(call, w0, weight.shape[0])
     space.join(rows, weight_rows)
-    space.count_attribute(call.module, "groups", weight_rows)
     if not transposed:
         space.join(columns, w1)
         return w0
@@ -80,7 +79,7 @@ def _grid(call: Call, dim: Dim, size: int) -> tuple[Dim, Dim]:
         return dim, dim if size > groups else ONE_INDEX
     if dim.size == groups:
         return dim, ONE_INDEX
-    grid = call.space.grid(dim, groups, "channel groups", "channels in every group")
+    grid = call.space.grid(dim, groups, *CHANNEL_GROUPS)
     return grid.rows, grid.columns
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from prunescope.core.labels import Dims, Fixed
+from prunescope.core.labels import CHANNEL_GROUPS, Dims, Fixed
 from prunescope.core.rules.table import Call, register
 
 PER_CHANNEL = Fixed("it is a statistic per channel")
@@ -59,10 +59,7 @@ def group_norm(call: Call) -> Sequence[Dims]:
     if not isinstance(channels, Fixed):
         call.space.statistic(channels, 1)
         if 1 < groups < channels.size:
-            grid = call.space.grid(channels, groups, "channel groups", "channels in every group")
-            call.space.count_attribute(call.module, "num_groups", grid.rows)
-        elif groups == channels.size:
-            call.space.count_attribute(call.module, "num_groups", channels)
+            call.space.grid(channels, groups, *CHANNEL_GROUPS)
     return [x, *(_statistics(tensor) for tensor in call.outputs[1:])]
 
 
