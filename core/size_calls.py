@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from prunescope.core.labels import BY_POSITION, CHANNEL_GROUPS, REPEATED, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.rules.attention import TEMPERATURE
@@ -159,6 +160,13 @@ def _read_attention(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: 
         calls.space.lock(calls.labels(args[0] if args else kwargs["query"])[-1], TEMPERATURE)
 
 
+def _read_factor(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    """A size that takes part in arithmetic with a tensor."""
+    for value in tree_leaves((args, kwargs)):
+        if isinstance(value, SizeInt):
+            calls.factor(value.expression, int(value))
+
+
 def _read_norm(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
     """layer_norm, rms_norm: the sizes of the last dimensions."""
     x = args[0] if args else kwargs["input"]
@@ -223,6 +231,25 @@ def _read_factory(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: di
     calls.relabel(result, tuple(dims))
 
 
+_ARITHMETIC = (
+    *(
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "true_divide",
+        "pow",
+        "add_",
+        "sub_",
+        "mul_",
+        "div_",
+        "fill_",
+        "masked_fill",
+        "clamp",
+    ),
+    *("rsub", "__rsub__", "__rtruediv__", "__rpow__", "__rdiv__", "tensor", "as_tensor", "scalar_tensor", "full_like"),
+)
+
 _Reader = Callable[[SizeCalls, str, tuple[Any, ...], dict[str, Any], Any], None]
 
 _READERS: dict[str, _Reader] = {
@@ -232,6 +259,7 @@ _READERS: dict[str, _Reader] = {
     "unflatten": _read_unflatten,
     **dict.fromkeys(("layer_norm", "rms_norm"), _read_norm),
     **dict.fromkeys(_GROUPS, _read_groups),
+    **dict.fromkeys(_ARITHMETIC, _read_factor),
     **dict.fromkeys(("split", "split_with_sizes"), _read_split),
     **dict.fromkeys(
         ("zeros", "ones", "empty", "full", "rand", "randn", "new_zeros", "new_ones", "new_empty", "new_full"),
