@@ -63,7 +63,8 @@ def score(graph: DependencyGraph, criterion: str = "magnitude") -> Scores:
 
     Returns:
         Group name -> (K,) float32, higher = keep: K * I / sum(I), the paper's N * I / sum TopN(I) with N = K, so that
-        1 is the mean of every group and groups can be compared.
+        1 is the mean of every group and groups can be compared. All ones where nothing tells the units apart, as on
+        the meta device, where weights have no values.
 
     Raises:
         BadInput: no criterion of that name.
@@ -103,6 +104,8 @@ def _in_member(graph: DependencyGraph, member: Member, units: int, criterion: Cr
     key = (member.parameter, member.dim)
     if key not in seen:
         weights = graph.record.parameters[member.parameter].tensor.detach()
+        if weights.is_meta:
+            return torch.zeros(units)
         over = [d for d in range(weights.dim()) if d != member.dim]
         seen[key] = criterion.of_indices(weights, over).float().cpu()
     if isinstance(member.indices, np.ndarray):

@@ -232,22 +232,9 @@ def _read_factory(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: di
 
 
 _ARITHMETIC = (
-    *(
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "true_divide",
-        "pow",
-        "add_",
-        "sub_",
-        "mul_",
-        "div_",
-        "fill_",
-        "masked_fill",
-        "clamp",
-    ),
-    *("rsub", "__rsub__", "__rtruediv__", "__rpow__", "__rdiv__", "tensor", "as_tensor", "scalar_tensor", "full_like"),
+    *("add", "sub", "mul", "div", "true_divide", "pow", "clamp", "add_", "sub_", "mul_", "div_"),
+    *("fill_", "masked_fill", "full_like", "tensor", "as_tensor", "scalar_tensor"),
+    *("rsub", "__rsub__", "__rtruediv__", "__rpow__", "__rdiv__"),
 )
 
 _Reader = Callable[[SizeCalls, str, tuple[Any, ...], dict[str, Any], Any], None]
