@@ -39,7 +39,7 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
                 "Sum of squared weights over everything that goes with the unit.",
                 "Fang et al., DepGraph, CVPR 2023, section 3.3",
                 lambda weights, over: (
-                    torch.linalg.vector_norm(weights, dim=over).square() if over else weights.square()
+                    torch.linalg.vector_norm(weights, dim=over).square() if over else weights.abs().square()
                 ),
             ),
             Criterion(

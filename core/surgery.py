@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from prunescope.core.accepted import accepted
 from prunescope.core.errors import BadInput, BadPlan, VerificationFailed
 from prunescope.core.fitting import clash_text, inseparable, size_ties
 from prunescope.core.graph import DependencyGraph
@@ -61,7 +62,7 @@ class Pruned:
 
 
 def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: bool = True) -> Pruned:
-    """A new model without the units of the plan, verified. `model` is never changed.
+    """A new model without the units of the plan, verified. `model` is never changed; what wraps it is left off.
 
     Where the whole plan fails verification, the groups at fault are found and left out, and the rest is done.
 
@@ -75,7 +76,7 @@ def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: b
         BadPlan: the plan was made for another model, or removes nothing.
         VerificationFailed: no part of the plan gives a model that runs and is the original without the removed units.
     """
-    graph = _graph_for(model, plan, example_inputs)
+    graph = _graph_for(accepted(model), plan, example_inputs)
     if not plan.removals:
         raise BadPlan(
             asked="prune a model",

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from prunescope.core.errors import BadInput, TraceFailed
+from prunescope.core.accepted import accepted
+from prunescope.core.errors import TraceFailed
 from prunescope.core.graph import DependencyGraph, Layer, Operation
 from prunescope.core.groups import Coupling, couplings_of, groups_of, locks_of
 from prunescope.core.inputs import as_call
@@ -97,20 +98,15 @@ def trace(model: nn.Module, example_inputs: Any) -> DependencyGraph:
     Parameters that a run in evaluation mode does not reach are sought in a second run in training mode.
 
     Args:
-        model: Any module. Its weights are read by name, never copied.
+        model: Any module; what wraps it (DataParallel, torch.compile) is taken off. Its weights are read by name,
+            never copied.
         example_inputs: One tensor, a tuple of positional arguments or a dict of keyword arguments.
 
     Raises:
-        BadInput: `model` is no module or `example_inputs` has no usable form.
+        BadInput: `model` is no module that can be traced, or `example_inputs` has no usable form.
         TraceFailed: the model raises on these inputs.
     """
-    if not isinstance(model, nn.Module):
-        raise BadInput(
-            asked="trace a model",
-            found=f"an object of type {type(model).__name__}",
-            where="argument model",
-            what_to_do="give a torch.nn.Module, already built",
-        )
+    model = accepted(model)
     call = as_call(example_inputs)
     with preserved(model), torch.no_grad():
         run = _run_first(model, call)
