@@ -128,7 +128,8 @@ class DependencyGraph:
         return {layer.name: layer for layer in self.layers}
 
     @cached_property
-    def _groups_by_name(self) -> dict[str, Group]:
+    def groups_by_name(self) -> dict[str, Group]:
+        """All groups, the locked ones included."""
         return {group.name: group for group in (*self.groups, *self.locked_groups)}
 
     @cached_property
@@ -155,9 +156,9 @@ class DependencyGraph:
         Raises:
             BadInput: no group has it.
         """
-        if name in self._groups_by_name:
-            return self._groups_by_name[name]
-        raise _unknown("group", name, self._groups_by_name)
+        if name in self.groups_by_name:
+            return self.groups_by_name[name]
+        raise _unknown("group", name, self.groups_by_name)
 
     def groups_of(self, layer: str, side: Side = "out") -> tuple[Group, ...]:
         """All groups that hold units of a layer's input or output side, the one with most of its indices first."""

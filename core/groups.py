@@ -35,8 +35,8 @@ class Coupling:
 
 def couplings_of(space: LabelSpace) -> tuple[Coupling, ...]:
     """One coupling for a model without grids, else two: whole rows first (heads), whole columns first."""
-    family = _components(space.count, space.edges + [edge for grid in space.grids for edge in _both_ways(grid)])
-    before = _components(space.count, space.edges) if space.grids else family
+    before = _components(space.count, space.edges)
+    family = _joined(before, [edge for grid in space.grids for edge in _both_ways(grid)])
     ways = (True, False) if space.grids else (True,)
     return tuple(_coupling(space, family, before, by_rows) for by_rows in ways)
 
@@ -53,7 +53,7 @@ def _coupling(space: LabelSpace, family: Vector, before: Vector, by_rows: bool) 
         _tie(ties, grid, rows)
         kinds.append((grid.elements, grid.row_kind if rows else grid.column_kind))
     edges, locks = (*space.edges, *ties.edges), (*space.locks, *ties.locks)
-    component = _components(space.count, edges) if space.grids else before
+    component = _joined(before, ties.edges)
     count = int(component.max(initial=-1)) + 1
     lock_of = np.full(count, -1, dtype=np.int64)
     for n in range(len(locks) - 1, -1, -1):
@@ -92,6 +92,14 @@ def _both_ways(grid: Grid) -> list[Edges]:
         for side in (rows, columns)
         for keep in [(side >= 0) & (grid.elements >= 0)]
     ]
+
+
+def _joined(component: Vector, edges: Sequence[Edges]) -> Vector:
+    """The components that these become with more edges between their labels."""
+    if not edges:
+        return component
+    between = [Edges(component[edge.left], component[edge.right], edge.operation) for edge in edges]
+    return _components(int(component.max()) + 1, between)[component]
 
 
 def _components(count: int, edges: Sequence[Edges]) -> Vector:
@@ -172,7 +180,8 @@ def _groups_in(record: Record, holdings: _Holdings, option: int, wanted: NDArray
     if not label.size:
         return []
     component = coupling.component[label]
-    order = np.lexsort((index, dimension, component))
+    # the holdings are in the order of dimension and index already
+    order = np.argsort(component, kind="stable")
     label, dimension, index, component = label[order], dimension[order], index[order], component[order]
     signature = _signatures(component, dimension, len(holdings.dimensions), coupling)
     first = np.full(coupling.lock.size, np.iinfo(np.int64).max)
@@ -180,7 +189,10 @@ def _groups_in(record: Record, holdings: _Holdings, option: int, wanted: NDArray
     # rows of one group together, its units in the order of their first label, dimension by dimension
     group_first = np.full(int(signature.max()) + 1, np.iinfo(np.int64).max)
     np.minimum.at(group_first, signature[component], first[component])
-    order = np.lexsort((index, first[component], dimension, signature[component]))
+    rank = np.empty(first.size, dtype=np.int64)
+    rank[np.argsort(first, kind="stable")] = np.arange(first.size)
+    key = (signature[component] * len(holdings.dimensions) + dimension) * first.size + rank[component]
+    order = np.argsort(key, kind="stable")
     label, dimension, index, component = label[order], dimension[order], index[order], component[order]
     bounds = _bounds(signature[component])
     result = []
@@ -194,13 +206,15 @@ def _groups_in(record: Record, holdings: _Holdings, option: int, wanted: NDArray
 def _signatures(component: Vector, dimension: Vector, dimensions: int, coupling: Coupling) -> Vector:
     """A number for each component, equal where the set of dimensions, the lock and the kind are equal."""
     new = (np.diff(component, prepend=-1) != 0) | (np.diff(dimension, prepend=-1) != 0)
-    weights = np.random.default_rng(0).integers(0, 2**63, size=dimensions, dtype=np.uint64)
+    kinds = {kind: n for n, kind in enumerate(dict.fromkeys(coupling.kind))}
+    locks, hashed = len(coupling.locks) + 1, np.random.default_rng(0)
+    weights, lock_weights, kind_weights = (
+        hashed.integers(0, 2**63, size=size, dtype=np.uint64) for size in (dimensions, locks, len(kinds))
+    )
     total = np.zeros(coupling.lock.size, dtype=np.uint64)
     np.add.at(total, component[new], weights[dimension[new]])
-    kinds = {kind: n for n, kind in enumerate(dict.fromkeys(coupling.kind))}
-    kind = np.array([kinds[name] for name in coupling.kind], dtype=np.int64)
-    table = np.stack([total, coupling.lock.astype(np.uint64), kind.astype(np.uint64)], axis=1)
-    return np.unique(table, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    total += lock_weights[coupling.lock] + kind_weights[[kinds[name] for name in coupling.kind]]
+    return np.unique(total, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _bounds(values: Vector) -> Vector:
@@ -276,11 +290,15 @@ def _without_repeats(found: list[tuple[int, Group]]) -> list[tuple[int, Group]]:
     seen: set[tuple[object, ...]] = set()
     kept = []
     for first, group in found:
-        key = tuple((m.parameter, m.dim, np.concatenate([*m.indices]).tobytes(), len(m.indices)) for m in group.members)
+        key = tuple((m.parameter, m.dim, _bytes(m.indices), len(m.indices)) for m in group.members)
         if key not in seen:
             seen.add(key)
             kept.append((first, group))
     return kept
+
+
+def _bytes(indices: Vector | tuple[Vector, ...]) -> bytes:
+    return (indices if isinstance(indices, np.ndarray) else np.concatenate(indices)).tobytes()
 
 
 def _numbered(groups: list[Group], start: int, names: dict[str, int]) -> tuple[Group, ...]:
@@ -308,26 +326,20 @@ def _numbered(groups: list[Group], start: int, names: dict[str, int]) -> tuple[G
 def locks_of(record: Record) -> tuple[Lock, ...]:
     """Every parameter dimension that cannot be cut, or the part of it, whichever way the grids are cut."""
     result = []
+    first = record.couplings[0]
+    told = np.array([*(lock.reason != POSITIONS.reason for lock in first.locks), False])[first.lock][first.component]
     for parameter in record.parameters.values():
         for d, dim in enumerate(parameter.dims):
-            if isinstance(dim, Fixed):
+            if isinstance(dim, Fixed) or not told[dim].any():
                 continue
             locks = [coupling.lock[coupling.component[dim]] for coupling in record.couplings]
             everywhere = np.all([lock >= 0 for lock in locks], axis=0)
             for n in np.unique(locks[0][everywhere]).tolist():
                 found = record.couplings[0].locks[n]
                 operation = record.operations[found.operation]
-                if found.reason != POSITIONS.reason:
-                    units = int((everywhere & (locks[0] == n)).sum())
-                    result.append(
-                        Lock(
-                            parameter.name,
-                            d,
-                            units,
-                            dim.size,
-                            found.reason,
-                            operation.layer,
-                            operation.source,
-                        )
-                    )
+                if found.reason == POSITIONS.reason:
+                    continue
+                units = int((everywhere & (locks[0] == n)).sum())
+                where = (operation.layer, operation.source)
+                result.append(Lock(parameter.name, d, units, dim.size, found.reason, *where))
     return tuple(result)

@@ -168,10 +168,10 @@ class LabelSpace:
         if isinstance(right, Fixed):
             self.lock(left, right.reason)
             return
-        both = (left >= 0) & (right >= 0)
-        if both.all():
+        if not left.size or (left.min() >= 0 and right.min() >= 0):
             self._tie(left, right)
             return
+        both = (left >= 0) & (right >= 0)
         self._tie(left[both], right[both])
         self._lock_opposite(left, right)
         self._lock_opposite(right, left)

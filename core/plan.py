@@ -6,10 +6,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 
-from prunescope.core.cost import Cost, ledger
+from prunescope.core.cost import Cost, GraphKey, ledger
 from prunescope.core.errors import BadPlan
 from prunescope.core.fitting import fitted
 from prunescope.core.graph import DependencyGraph, Group
@@ -76,6 +77,12 @@ class Plan:
 
 def fingerprint(graph: DependencyGraph) -> str:
     """Equal for graphs with the same parameters, shapes and groups, whatever the weights."""
+    return _fingerprint(GraphKey(graph))
+
+
+@lru_cache(maxsize=32)
+def _fingerprint(key: GraphKey) -> str:
+    graph = key.graph
     lines = [
         f"{name} {tuple(tensor.shape)}"
         for name, tensor in graph.model.state_dict().items()
@@ -173,7 +180,7 @@ def checked_ratio(ratio: float) -> float:
 
 def group_to_cut(graph: DependencyGraph, name: str) -> Group:
     """The group, or BadPlan where it is unknown or locked."""
-    known = {group.name: group for group in (*graph.groups, *graph.locked_groups)}
+    known = graph.groups_by_name
     group = known.get(name)
     if group is not None and group.lock is None:
         return group
@@ -186,7 +193,7 @@ def group_to_cut(graph: DependencyGraph, name: str) -> Group:
 
 
 def _protected(graph: DependencyGraph, names: Iterable[str]) -> set[str]:
-    known = {group.name for group in (*graph.groups, *graph.locked_groups)}
+    known = graph.groups_by_name
     kept: set[str] = set()
     for name in names:
         kept |= {name} if name in known else {group.name for group in graph.groups_of(name)}

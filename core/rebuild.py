@@ -17,9 +17,11 @@ from prunescope.core.labels import Vector
 def cut(tensor: Tensor, dims: Mapping[int, Vector]) -> Tensor:
     """The tensor without these indices, of the same kind (parameter or buffer, frozen or not)."""
     left = tensor.detach()
-    for dim, indices in dims.items():
-        keep = np.setdiff1d(np.arange(tensor.shape[dim]), indices, assume_unique=True)
-        left = left.index_select(dim, torch.from_numpy(keep).to(left.device))
+    # rows first: they lie together in memory, and what they take with them need not be copied again
+    for dim in sorted(dims):
+        stays = np.ones(tensor.shape[dim], dtype=bool)
+        stays[dims[dim]] = False
+        left = left.index_select(dim, torch.from_numpy(np.flatnonzero(stays)).to(left.device))
     return as_kind(tensor, left)
 
 
@@ -33,4 +35,25 @@ def as_kind(tensor: Tensor, value: Tensor) -> Tensor:
 def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
     """A copy of the model with some tensors, by id, replaced everywhere they occur; tied tensors stay tied."""
     memo: dict[int, Any] = dict(tensors)
+    # what deepcopy would do with every module, without the time that it takes over the empty dicts in each
+    ordinary = [module for module in model.modules() if _is_ordinary(type(module))]
+    copies = [type(module).__new__(type(module)) for module in ordinary]
+    memo.update((id(module), made) for module, made in zip(ordinary, copies, strict=True))
+    for module, made in zip(ordinary, copies, strict=True):
+        made.__setstate__({name: _copied(name, value, memo) for name, value in module.__getstate__().items()})
     return copy.deepcopy(model, memo)
+
+
+_OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
+
+
+def _copied(name: str, value: Any, memo: dict[int, Any]) -> Any:
+    if name in _OWN_ATTRIBUTES and isinstance(value, dict) and not value:
+        return type(value)()
+    return copy.deepcopy(value, memo)
+
+
+def _is_ordinary(kind: type[nn.Module]) -> bool:
+    """Whether deepcopy would copy its state and nothing else."""
+    plain = kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__
+    return plain and not hasattr(kind, "__deepcopy__")

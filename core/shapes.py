@@ -11,13 +11,44 @@ from torch import Tensor
 from prunescope.core.rules.table import operation_name
 
 
-def without_values(function: torch._ops.OpOverload, arguments: Sequence[Any]) -> Tensor | None:
-    """A tensor of zeros of the result's shape, or None where the operation has to run.
+def without_values(
+    function: torch._ops.OpOverload, arguments: Sequence[Any], hollow: bool
+) -> Tensor | tuple[Tensor, ...] | None:
+    """What stands for the result, with its shape and no values of its own, or None where the operation has to run.
 
     None is also the answer where the operands do not fit, so that the operation itself raises its own error.
+
+    Args:
+        hollow: Whether an operand has no values, so that the result has none either.
     """
-    answer = _ANSWERS.get(operation_name(function))
-    return answer(*arguments) if answer else None
+    name = operation_name(function)
+    if name in _ANSWERS:
+        return _ANSWERS[name](*arguments)
+    if hollow and name in _SAME_SHAPE:
+        return _same_shape(name, *arguments)
+    if hollow and name == "aten.native_batch_norm" and not arguments[5]:
+        x = arguments[0]
+        return x.detach(), x.new_empty(0), x.new_empty(0)
+    return None
+
+
+def _same_shape(name: str, x: Any, *others: Any) -> Tensor | None:
+    """Zeros stand for zeros: the operand's own, unless another operand changes shape or type."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        return None
+    for other in others:
+        if isinstance(other, complex) or (
+            isinstance(other, Tensor) and other.dim() and (other.shape != x.shape or other.dtype != x.dtype)
+        ):
+            return None
+    return x if name.endswith("_") else x.detach()
+
+
+_SAME_SHAPE = frozenset(
+    f"aten.{name}{place}"
+    for name in ("relu", "gelu", "silu", "hardswish", "hardtanh", "sigmoid", "hardsigmoid", "add", "mul", "sub")
+    for place in ("", "_")
+)
 
 
 def _convolution(

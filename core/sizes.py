@@ -220,7 +220,7 @@ def _remember_in(
 ) -> None:
     """Replace the integers of a module's or an object's attributes; `steps` lead from the module to the object."""
     for name, value in list(holder.items()):
-        if name in _OWN_ATTRIBUTES:
+        if type(value) in _WITHOUT_SIZES or name in _OWN_ATTRIBUTES or name in _POSITIONS:
             continue
         if _is_plain_object(value):
             if id(value) not in seen and len(steps) < 3:
@@ -235,12 +235,16 @@ def _remember_in(
 
 
 _OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
+_WITHOUT_SIZES = frozenset((bool, float, str, type(None)))
+# torch's names for sizes along positions, which no cut changes
+_POSITIONS = frozenset(("kernel_size", "stride", "padding", "dilation", "output_padding"))
 
 
 def _remembered(value: Any, key: AttributeKey) -> Any:
     if type(value) is int:
-        return SizeInt(value, OfAttribute(key, value))
-    if type(value) in (tuple, list) and len(value) <= 64:
+        # one unit cannot go, and no or fewer units are no size
+        return SizeInt(value, OfAttribute(key, value)) if value > 1 else value
+    if type(value) in (tuple, list) and len(value) <= 64 and any(type(v) in (int, tuple, list) for v in value):
         inner = [_remembered(v, AttributeKey(key.module, key.name, (*key.trail, n))) for n, v in enumerate(value)]
         changed = any(a is not b for a, b in zip(inner, value, strict=True))
         return type(value)(inner) if changed else value

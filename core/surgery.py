@@ -94,7 +94,7 @@ def _done(graph: DependencyGraph, plan: Plan, verify: bool) -> Pruned:
     removed = removed_indices(graph, plan)
     pruned = rebuilt(graph.model, {id(tensor): cut(tensor, dims) for tensor, dims in removed.values()})
     repairs = _repair(pruned, _settled(graph, plan))
-    verification = verified(graph, pruned, removed, removed_labels(graph, plan)) if verify else None
+    verification = verified(graph, pruned, removed, _removed_labels(graph, plan)) if verify else None
     return Pruned(pruned, plan, repairs, verification, graph)
 
 
@@ -148,30 +148,31 @@ def _graph_for(model: nn.Module, plan: Plan, example_inputs: Any) -> DependencyG
 
 
 def removed_indices(graph: DependencyGraph, plan: Plan) -> dict[str, tuple[Tensor, dict[int, Vector]]]:
-    """Parameter name -> the tensor and, by dimension, the sorted indices that go."""
+    """Parameter name -> the tensor and, by dimension, the indices that go."""
     parts: dict[str, dict[int, list[Vector]]] = {}
     for removal in plan.removals:
+        units = np.array(removal.units, dtype=np.int64)
         for member in graph.group(removal.group).members:
-            indices = member.of_units(list(removal.units))
+            indices = member.of_units(units)
             parts.setdefault(member.parameter, {}).setdefault(member.dim, []).append(indices)
     return {
         name: (
             graph.record.parameters[name].tensor,
-            {dim: np.unique(np.concatenate(found)) for dim, found in dims.items()},
+            {dim: np.concatenate(found) for dim, found in dims.items()},
         )
         for name, dims in parts.items()
     }
 
 
-def removed_labels(graph: DependencyGraph, plan: Plan) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _removed_labels(graph: DependencyGraph, plan: Plan) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """(labels,) True where a label goes."""
-    gone = np.zeros(graph.record.space.count, dtype=bool)
+    components = [np.zeros(coupling.lock.size, dtype=bool) for coupling in graph.record.couplings]
     for removal in plan.removals:
         group = graph.group(removal.group)
-        coupling = graph.record.couplings[group.option]
-        component = np.zeros(coupling.lock.size, dtype=bool)
-        component[group.components[list(removal.units)]] = True
-        gone |= component[coupling.component]
+        components[group.option][group.components[list(removal.units)]] = True
+    gone = np.zeros(graph.record.space.count, dtype=bool)
+    for removed, coupling in zip(components, graph.record.couplings, strict=True):
+        gone |= removed[coupling.component]
     return gone
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
-from torch.utils.weak import WeakIdKeyDictionary
 
 from prunescope.core.accepted import accepted
 from prunescope.core.errors import TraceFailed
@@ -25,7 +26,7 @@ from prunescope.core.inputs import as_call
 from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.preserve import Watch, preserved, uncompiled
 from prunescope.core.rules import Call, rule_for
-from prunescope.core.rules.table import operation_name
+from prunescope.core.rules.table import operation_name, tensors_in
 from prunescope.core.shapes import READS_VALUES, without_values
 from prunescope.core.size_calls import SizeCalls, functions_in_the_open
 from prunescope.core.sizes import heard_by, remembered_attributes
@@ -184,7 +185,7 @@ class _Run(Watch):
         self.paths = {module: name for name, module in model.named_modules()}
         self.stack: list[tuple[nn.Module, str, str]] = []  # module, its path, the layer's name or "" for a container
         self.calls: Counter[str] = Counter()
-        self.values = WeakIdKeyDictionary()
+        self.values: dict[int, tuple[weakref.ref[Tensor], Value]] = {}  # by id, which another tensor may take over
         self.known = {id(tensor): (name, False) for name, tensor in reversed(list(model.named_parameters()))}
         self.known |= {id(tensor): (name, True) for name, tensor in reversed(list(model.named_buffers()))}
         self.dims_by_id: dict[int, Dims] = {}
@@ -218,7 +219,7 @@ class _Run(Watch):
         for leaf in tree_leaves(call):
             if isinstance(leaf, Tensor):
                 dims = tuple(INPUT for _ in leaf.shape)
-                self.values[leaf] = Value(dims, "input", is_weight=False, is_hollow=False)
+                self._remember(leaf, Value(dims, "input", is_weight=False, is_hollow=False))
                 if "input" not in self.layers:
                     self.layers["input"] = _LayerNotes(
                         "input", "", "input", False, "", output_shape=tuple(leaf.shape), output_dims=dims
@@ -292,13 +293,12 @@ class _Run(Watch):
     ) -> Any:
         kwargs = kwargs or {}
         name = operation_name(function)
-        read = [leaf for leaf in (*args, *kwargs.values()) if isinstance(leaf, Tensor)]
-        read += [t for leaf in args if isinstance(leaf, list | tuple) for t in leaf if isinstance(t, Tensor)]
+        read = tensors_in((*args, *kwargs.values()))
         known = [self._value(tensor) for tensor in read]
         hollow = any(value.is_hollow for value in known)
         if hollow and name in READS_VALUES:
             raise _NeedsValues(name)
-        result = None if self.with_values else without_values(function, args)
+        result = None if self.with_values else without_values(function, args, hollow)
         hollow = hollow or result is not None
         if result is None:
             result = function(*args, **kwargs)
@@ -315,7 +315,7 @@ class _Run(Watch):
         dims = self._apply_rule(function, args, kwargs, outputs)
         producer = layer.name if layer else None
         for tensor, labels in zip(outputs, dims, strict=True):
-            self.values[tensor] = Value(labels, producer, is_weight, hollow, made_of)
+            self._remember(tensor, Value(labels, producer, is_weight, hollow, made_of))
         if layer and outputs:
             layer.output_shape, layer.output_dims = tuple(outputs[0].shape), dims[0]
         return result
@@ -387,11 +387,15 @@ class _Run(Watch):
             self.roles.append((labels, side))
 
     def _value(self, tensor: Tensor) -> Value:
-        value: Value | None = self.values.get(tensor)
-        if value is None:
-            value = self._new_value(tensor)
-            self.values[tensor] = value
+        found = self.values.get(id(tensor))
+        if found is not None and found[0]() is tensor:
+            return found[1]
+        value = self._new_value(tensor)
+        self._remember(tensor, value)
         return value
+
+    def _remember(self, tensor: Tensor, value: Value) -> None:
+        self.values[id(tensor)] = (weakref.ref(tensor), value)
 
     def _new_value(self, tensor: Tensor) -> Value:
         """A tensor seen for the first time: a parameter, a buffer, or a constant that the code made."""
@@ -439,13 +443,20 @@ def plain_output(result: Any) -> Any:
 def _source_line(frame: FrameType | None) -> str:
     """The innermost line of code that is neither torch's nor ours."""
     while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(_OWN_FOLDERS) and not file.startswith("<"):
-            return f"{Path(file).name}:{frame.f_lineno} in {frame.f_code.co_name}"
-        if file == __file__ and frame.f_code.co_name == "execute":
+        code = frame.f_code
+        file = _users_file(code.co_filename)
+        if file:
+            return f"{file}:{frame.f_lineno} in {code.co_name}"
+        if code is _Run.execute.__code__:
             return ""
         frame = frame.f_back
     return ""
+
+
+@cache
+def _users_file(path: str) -> str:
+    """The name of a file of code; "" where it is torch's, ours, or none."""
+    return "" if path.startswith((*_OWN_FOLDERS, "<")) else Path(path).name
 
 
 def _graph(run: _Run, example_inputs: Any) -> DependencyGraph:

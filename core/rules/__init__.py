@@ -8,6 +8,7 @@ from prunescope.core.rules import (  # noqa: F401 - importing a family fills the
     movement,
     normalisation,
     reduction,
+    spatial,
 )
 from prunescope.core.rules.table import RULES, Call, Rule, register, rule_for
 

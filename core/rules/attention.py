@@ -30,11 +30,19 @@ def scaled_dot_product(call: Call) -> Sequence[Dims]:
     call.space.join(q[-1], k[-1])
     call.space.join(k[-2], v[-2])
     call.space.lock(k[-2], "attention's softmax runs over it")
+    if call.arguments.get("is_causal"):
+        call.space.lock(q[-2], "attention masks by its position")
     if call.arguments.get("scale") is None:
         call.space.lock(q[-1], TEMPERATURE)
     _count(call, batch, q, k, v)
     first = (*batch, q[-2], v[-1])
-    return [first, *(tuple(PER_CHANNEL for _ in tensor.shape) for tensor in call.outputs[1:])]
+    return [first, *(_statistics(call, tensor, first) for tensor in call.outputs[1:])]
+
+
+def _statistics(call: Call, tensor: Tensor, first: Dims) -> Dims:
+    """The sum of every query's weights, for the backward pass; what else there is has no units."""
+    of_queries = tensor.shape == call["query"].shape[:-1]
+    return first[:-1] if of_queries else tuple(PER_CHANNEL for _ in tensor.shape)
 
 
 def _join_mask(call: Call, scores: Dims) -> None:

@@ -8,27 +8,17 @@ from math import prod
 from torch import Tensor
 
 from prunescope.core.labels import CHANNEL_GROUPS, COMPETING, NEIGHBOURS, ONE_INDEX, POSITIONS, Dim, Dims, Fixed
-from prunescope.core.rules.elementwise import joined
+from prunescope.core.rules.elementwise import broadcast_dims, joined
 from prunescope.core.rules.table import Call, register
 
 
 @register("aten.convolution", "aten.convolution_overrideable")
 def convolution(call: Call) -> Sequence[Dims]:
     """Weight is (out, in / groups, *kernel), transposed (in, out / groups, *kernel)."""
-    inputs, weight, groups = call["input"], call["weight"], call["groups"]
+    inputs, weight = call["input"], call["weight"]
     x, w = call.labels(inputs), call.labels(weight)
-    for dim in w[2:]:
-        call.space.lock(dim, POSITIONS.reason)
     transposed = bool(call["transposed"])
-    call.role(weight, 0, "in" if transposed else "out")
-    call.role(weight, 1, "out" if transposed else "in")
-    if groups == 1:
-        contracted, out = (w[0], w[1]) if transposed else (w[1], w[0])
-        call.space.join(x[1], contracted)
-    else:
-        out = _grouped(call, x[1], inputs.shape[1], transposed)
-    if call["bias"] is not None:
-        call.space.join(out, call.labels(call["bias"])[0])
+    out = convolved(call, x[1], inputs.shape[1], transposed)
     positions = tuple(_position(call, d, dim) for d, dim in enumerate(x[2:]))
     run_over = inputs if transposed else call.outputs[0]
     taps = prod(weight.shape[2:])
@@ -42,6 +32,24 @@ def convolution(call: Call) -> Sequence[Dims]:
         ],
     )
     return [(x[0], out, *positions)]
+
+
+def convolved(call: Call, channels: Dim, size: int, transposed: bool) -> Dim:
+    """The channels that come out of so many channels, by the weight, groups and bias of the call."""
+    weight = call["weight"]
+    w = call.labels(weight)
+    for dim in w[2:]:
+        call.space.lock(dim, POSITIONS.reason)
+    call.role(weight, 0, "in" if transposed else "out")
+    call.role(weight, 1, "out" if transposed else "in")
+    if call["groups"] == 1:
+        contracted, out = (w[0], w[1]) if transposed else (w[1], w[0])
+        call.space.join(channels, contracted)
+    else:
+        out = _grouped(call, channels, size, transposed)
+    if call["bias"] is not None:
+        call.space.join(out, call.labels(call["bias"])[0])
+    return out
 
 
 def _position(call: Call, d: int, dim: Dim) -> Dim:
@@ -83,18 +91,41 @@ def _grid(call: Call, dim: Dim, size: int) -> tuple[Dim, Dim]:
     return grid.rows, grid.columns
 
 
-@register("aten.addmm", "aten.addbmm", "aten.baddbmm")
+@register("aten.addmm", "aten.baddbmm")
 def added_product(call: Call) -> Sequence[Dims]:
     added, left, right = call.tensors
-    product = _product(call, left, right)
-    rank = len(product)
-    for d in range(-min(rank, added.dim()), 0):
+    return [_added(call, added, _product(call, left, right))]
+
+
+@register("aten.addbmm")
+def added_products(call: Call) -> Sequence[Dims]:
+    """The products of a batch, summed over it."""
+    added, left, right = call.tensors
+    return [_added(call, added, _product(call, left, right)[1:])]
+
+
+@register("aten.addmv")
+def added_vector_product(call: Call) -> Sequence[Dims]:
+    added, left, right = call.tensors
+    a, b = call.labels(left), call.labels(right)
+    call.space.join(a[1], b[0])
+    return [_added(call, added, a[:1])]
+
+
+@register("aten.addr")
+def added_outer_product(call: Call) -> Sequence[Dims]:
+    added, left, right = call.tensors
+    return [_added(call, added, (call.labels(left)[0], call.labels(right)[0]))]
+
+
+def _added(call: Call, added: Tensor, product: Dims) -> Dims:
+    for d in range(-min(len(product), added.dim()), 0):
         if added.shape[d] != 1:
             call.space.join(product[d], call.labels(added)[d])
-    return [product]
+    return product
 
 
-@register("aten.mm", "aten.bmm", "aten.matmul")
+@register("aten.mm", "aten.bmm")
 def product(call: Call) -> Sequence[Dims]:
     return [_product(call, *call.tensors)]
 
@@ -108,7 +139,7 @@ def _product(call: Call, left: Tensor, right: Tensor) -> Dims:
         call.role(tensor, contracted, "in")
         call.role(tensor, free, "out")
     contracted_dim = b[-2] if isinstance(a[-1], Fixed) else a[-1]
-    sizes = [*zip(batch, call.outputs[0].shape[:-2], strict=True)]
+    sizes = [*zip(batch, left.shape[:-2], strict=False)]
     sizes += [(a[-2], left.shape[-2]), (contracted_dim, left.shape[-1]), (b[-1], right.shape[-1])]
     call.space.multiply_accumulates(1, sizes)
     return (*batch, a[-2], b[-1])
@@ -153,7 +184,27 @@ def vector_product(call: Call) -> Sequence[Dims]:
     return [a[:-1]]
 
 
-@register("aten.outer", "aten.ger")
-def outer(call: Call) -> Sequence[Dims]:
+@register("aten._cdist_forward", "aten._euclidean_dist")
+def distances(call: Call) -> Sequence[Dims]:
+    """(..., n, c) and (..., m, c) -> (..., n, m)."""
     left, right = call.tensors
-    return [(call.labels(left)[0], call.labels(right)[0])]
+    a, b = call.labels(left), call.labels(right)
+    call.space.join(a[-1], b[-1])
+    sides = [(a[:-2], left.shape[:-2]), (b[:-2], right.shape[:-2])]
+    return [(*broadcast_dims(call.space, sides), a[-2], b[-2])]
+
+
+@register("aten._trilinear")
+def trilinear(call: Call) -> Sequence[Dims]:
+    """Three operands get single indices where the expansions say, are multiplied and summed over some dimensions."""
+    sides = []
+    for name, expansion in (("i1", "expand1"), ("i2", "expand2"), ("i3", "expand3")):
+        dims, sizes = [*call.labels(call[name])], [*call[name].shape]
+        for d in sorted(call[expansion]):
+            dims.insert(d, ONE_INDEX)
+            sizes.insert(d, 1)
+        sides.append((dims, sizes))
+    product = broadcast_dims(call.space, sides)
+    sizes = [max(column) for column in zip(*(sizes for _, sizes in sides), strict=True)]
+    call.space.multiply_accumulates(1, [*zip(product, sizes, strict=True)])
+    return [tuple(dim for d, dim in enumerate(product) if d not in call["sumdim"])]

@@ -9,6 +9,8 @@ from torch import Tensor
 from prunescope.core.labels import ONE_INDEX, Dim, Dims, Fixed, LabelSpace
 from prunescope.core.rules.table import Call, register
 
+WORKSPACE = Fixed("it is memory of the operation's own")
+
 
 # point-wise operations that torch does not tag as such; `pointwise` is the rule of all that it does
 @register(
@@ -16,16 +18,26 @@ from prunescope.core.rules.table import Call, register
     *(
         f"aten.{name}"
         for name in (
+            "_prelu_kernel",
             "bernoulli",
+            "cauchy",
             "complex",
             "copy",
+            "exponential",
             "fill",
+            "floor_divide",
+            "geometric",
             "hardsigmoid",
             "hardswish",
             "hardtanh",
+            "log_normal",
+            "log_sigmoid_forward",
             "masked_fill",
             "normal",
+            "poisson",
             "polar",
+            "random",
+            "rrelu_with_noise",
             "uniform",
             "where",
             "zero",
@@ -34,18 +46,40 @@ from prunescope.core.rules.table import Call, register
 )
 def pointwise(call: Call) -> Sequence[Dims]:
     result = broadcast(call, call.tensors, call.outputs[0].dim())
-    return [result] * len(call.outputs)
+    return [result if output.dim() == len(result) else (WORKSPACE,) * output.dim() for output in call.outputs]
+
+
+@register(
+    "aten.mse_loss",
+    "aten.smooth_l1_loss",
+    "aten.huber_loss",
+    "aten.soft_margin_loss",
+    "aten.binary_cross_entropy",
+    "aten.binary_cross_entropy_with_logits",
+)
+def loss(call: Call) -> Sequence[Dims]:
+    """Point-wise, then of all elements together where a reduction is asked for."""
+    result = broadcast(call, call.tensors, max(tensor.dim() for tensor in call.tensors))
+    if call["reduction"] == 0:
+        return [result]
+    for dim in result:
+        call.space.lock(dim, "the loss is taken over it")
+    return [()]
 
 
 def broadcast(call: Call, tensors: Sequence[Tensor], rank: int) -> Dims:
     """The labels of tensors that are broadcast against each other, aligned at the last dimension."""
-    labels = [call.labels(tensor) for tensor in tensors]
+    result = broadcast_dims(call.space, [(call.labels(tensor), tensor.shape) for tensor in tensors])
+    return (*(ONE_INDEX for _ in range(rank - len(result))), *result)
+
+
+def broadcast_dims(space: LabelSpace, sides: Sequence[tuple[Sequence[Dim], Sequence[int]]]) -> Dims:
+    """The same for dimensions, given with their sizes."""
+    rank = max((len(dims) for dims, _ in sides), default=0)
     result: list[Dim] = []
     for d in range(-rank, 0):
-        meeting = [
-            dims[d] for dims, tensor in zip(labels, tensors, strict=True) if -d <= tensor.dim() and tensor.shape[d] != 1
-        ]
-        result.append(joined(call.space, meeting))
+        meeting = [dims[d] for dims, sizes in sides if -d <= len(dims) and sizes[d] != 1]
+        result.append(joined(space, meeting))
     return tuple(result)
 
 

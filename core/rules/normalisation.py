@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from prunescope.core.labels import CHANNEL_GROUPS, Dims, Fixed
-from prunescope.core.rules.table import Call, register
+from prunescope.core.labels import CHANNEL_GROUPS, ONE_INDEX, Dim, Dims, Fixed
+from prunescope.core.rules.table import Call, operation_name, register
 
 PER_CHANNEL = Fixed("it is a statistic per channel")
 
@@ -30,10 +30,13 @@ def batch_norm(call: Call) -> Sequence[Dims]:
     x = call.labels(call["input"])
     for tensor in call.tensors[1:]:
         call.space.join(x[1], call.labels(tensor)[0])
-    if call.arguments.get("training", True):
+    if call.arguments.get("training", operation_name(call.function) not in _BY_RUNNING_STATISTICS):
         for position in (0, *range(2, len(x))):
             call.space.statistic(x[position], position)
-    return [x, *(_statistics(tensor) for tensor in call.outputs[1:])]
+    return [x, *(_statistics(tensor, (x[1],), call["input"].shape[1:2]) for tensor in call.outputs[1:])]
+
+
+_BY_RUNNING_STATISTICS = ("aten._native_batch_norm_legit_no_training", "aten._batch_norm_no_update")
 
 
 @register("aten.native_layer_norm", "aten._fused_rms_norm")
@@ -46,22 +49,36 @@ def layer_norm(call: Call) -> Sequence[Dims]:
             call.space.join(mine, other)
     for position, dim in enumerate(x[-rank:]):
         call.space.statistic(dim, len(x) - rank + position)
-    return [x, *(_statistics(tensor) for tensor in call.outputs[1:])]
+    kept = (*x[:-rank], *(ONE_INDEX for _ in range(rank)))
+    sizes = (*call["input"].shape[:-rank], *(1 for _ in range(rank)))
+    return [x, *(_statistics(tensor, kept, sizes) for tensor in call.outputs[1:])]
 
 
 @register("aten.native_group_norm")
 def group_norm(call: Call) -> Sequence[Dims]:
-    """(N, C, ...): statistics run over groups of channels, which come and go whole or shrink alike."""
+    """(N, C, ...): statistics run over the positions and over groups of channels, which come and go whole or shrink alike."""
     x, groups = call.labels(call["input"]), call["group"]
     channels = x[1]
     for tensor in call.tensors[1:]:
         call.space.join(channels, call.labels(tensor)[0])
+    for dim in x[2:]:
+        call.space.lock(dim, "group_norm runs over it")
+    of_groups: Dim = channels if groups == call["C"] else PER_CHANNEL
     if not isinstance(channels, Fixed):
         call.space.statistic(channels, 1)
         if 1 < groups < channels.size:
-            call.space.grid(channels, groups, *CHANNEL_GROUPS)
-    return [x, *(_statistics(tensor) for tensor in call.outputs[1:])]
+            of_groups = call.space.grid(channels, groups, *CHANNEL_GROUPS).rows
+    return [x, *(_statistics(tensor, (x[0], of_groups), (call["N"], groups)) for tensor in call.outputs[1:])]
 
 
-def _statistics(tensor: Tensor) -> Dims:
-    return tuple(PER_CHANNEL for _ in tensor.shape)
+def _statistics(tensor: Tensor, dims: Dims, sizes: Sequence[int]) -> Dims:
+    """Of a mean or variance; some kernels hand out memory of other shapes in their place."""
+    return dims if tuple(tensor.shape) == tuple(sizes) else tuple(PER_CHANNEL for _ in tensor.shape)
+
+
+@register("aten._weight_norm_interface")
+def weight_norm(call: Call) -> Sequence[Dims]:
+    """Every slice of v along the dimension is scaled to the length g. Removed entries add nothing to a length."""
+    v, g = (call.labels(call[name]) for name in ("v", "g"))
+    call.space.join(v[call["dim"]], g[call["dim"]])
+    return [v, g]

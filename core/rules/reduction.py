@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from prunescope.core.labels import NEIGHBOURS, ONE_INDEX, POSITIONS, Dim, Dims, Fixed
+from prunescope.core.labels import ONE_INDEX, Dim, Dims, Fixed
 from prunescope.core.rules.table import Call, operation_name, register
 
 
@@ -21,6 +21,10 @@ from prunescope.core.rules.table import Call, operation_name, register
     "aten.norm",
     "aten.linalg_vector_norm",
     "aten.logsumexp",
+    "aten.std_mean",
+    "aten.aminmax",
+    "aten.nansum",
+    "aten.count_nonzero",
 )
 def reduce(call: Call) -> Sequence[Dims]:
     """The reduced dimensions go. The result depends on all units of them: it will be that of the units left."""
@@ -29,7 +33,17 @@ def reduce(call: Call) -> Sequence[Dims]:
     return _without(call)
 
 
-@register("aten.argmax", "aten.argmin", "aten.all", "aten.any", "aten.prod", "aten.median", "aten.mode")
+@register(
+    "aten.argmax",
+    "aten.argmin",
+    "aten.all",
+    "aten.any",
+    "aten.prod",
+    "aten.median",
+    "aten.nanmedian",
+    "aten.mode",
+    "aten.kthvalue",
+)
 def choose(call: Call) -> Sequence[Dims]:
     """The result is a position, or stands for all units: they are locked."""
     for dim in _reduced(call).values():
@@ -58,13 +72,16 @@ def _without(call: Call) -> Sequence[Dims]:
     "aten.log_softmax",
     "aten.cumsum",
     "aten.cumprod",
+    "aten.cummax",
+    "aten.cummin",
+    "aten.logcumsumexp",
 )
 def along(call: Call) -> Sequence[Dims]:
     """The shape stays, but every result along the dimension depends on all of it."""
     dims = call.labels(call.tensors[0])
     if dims:
         call.space.lock(dims[call["dim"]], f"{operation_name(call.function)} runs over it")
-    return [dims]
+    return [dims] * len(call.outputs)
 
 
 @register("aten._fft_r2c", "aten._fft_c2c", "aten._fft_c2r")
@@ -77,51 +94,55 @@ def fourier(call: Call) -> Sequence[Dims]:
     return [tuple(dims)]
 
 
-@register(
-    "aten.max_pool2d_with_indices",
-    "aten.max_pool3d_with_indices",
-    "aten.avg_pool1d",
-    "aten.avg_pool2d",
-    "aten.avg_pool3d",
-    "aten._adaptive_avg_pool2d",
-    "aten._adaptive_avg_pool3d",
-    "aten.adaptive_max_pool2d",
-    "aten.adaptive_max_pool3d",
-    "aten.upsample_nearest1d",
-    "aten.upsample_nearest2d",
-    "aten.upsample_nearest3d",
-    "aten._upsample_nearest_exact2d",
-    "aten.upsample_linear1d",
-    "aten.upsample_bilinear2d",
-    "aten._upsample_bilinear2d_aa",
-    "aten.upsample_bicubic2d",
-    "aten.upsample_trilinear3d",
-    "aten.reflection_pad1d",
-    "aten.reflection_pad2d",
-    "aten.replication_pad2d",
-)
-def spatial(call: Call) -> Sequence[Dims]:
-    """(..., C, *positions): batch and channels pass, the positions change."""
-    before, after = call.tensors[0], call.outputs[0]
-    positions = sum(1 for old, new in zip(before.shape, after.shape, strict=True) if old != new)
-    positions = max(positions, len(_size_argument(call)))
-    dims = call.labels(before)
-    for dim in dims[before.dim() - positions :]:
-        call.space.lock(dim, NEIGHBOURS)
-    result = (*dims[: before.dim() - positions], *(POSITIONS for _ in range(positions)))
-    return [result] * len(call.outputs)
-
-
-def _size_argument(call: Call) -> Sequence[int]:
-    for name in ("kernel_size", "output_size"):
-        value = call.arguments.get(name)
-        if value is not None:
-            return [value] if isinstance(value, int) else value
-    return ()
-
-
 def _chosen(call: Call, rank: int) -> Iterable[int]:
     asked = call.arguments.get("dim")
-    if asked is None or asked == []:
+    if asked is None or asked == [] or rank == 0:
         return range(rank)
-    return [d % max(rank, 1) for d in ([asked] if isinstance(asked, int) else asked)]
+    return [d % rank for d in ([asked] if isinstance(asked, int) else asked)]
+
+
+@register(
+    "aten.equal",
+    "aten.allclose",
+    "aten.nonzero",
+    "aten.bincount",
+    "aten.histc",
+    "aten.masked_select",
+    "aten._unique2",
+    "aten.unique_consecutive",
+    "aten.unique_dim",
+    "aten.repeat_interleave",
+)
+def together(call: Call) -> Sequence[Dims]:
+    """The result, or its size, is made of all values together."""
+    reason = f"{operation_name(call.function)} takes all of it together"
+    for tensor in call.tensors:
+        for dim in call.labels(tensor):
+            call.space.lock(dim, reason)
+    return [tuple(Fixed(reason) for _ in tensor.shape) for tensor in call.outputs]
+
+
+@register(
+    "aten.linalg_inv_ex",
+    "aten.linalg_matrix_exp",
+    "aten.linalg_cholesky_ex",
+    "aten.linalg_qr",
+    "aten._linalg_eigh",
+    "aten._linalg_svd",
+    "aten._linalg_det",
+    "aten._linalg_slogdet",
+)
+def matrices(call: Call) -> Sequence[Dims]:
+    """A matrix is taken as a whole, those of a batch each by itself."""
+    before = call.tensors[0]
+    *batch, rows, columns = call.labels(before)
+    reason = f"{operation_name(call.function)} takes the matrix as a whole"
+    for dim in (rows, columns):
+        call.space.lock(dim, reason)
+    kept = len(batch)
+    return [
+        (*batch, *(Fixed(reason) for _ in tensor.shape[kept:]))
+        if tensor.shape[:kept] == before.shape[:kept]
+        else tuple(Fixed(reason) for _ in tensor.shape)
+        for tensor in call.outputs
+    ]

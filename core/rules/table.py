@@ -29,11 +29,8 @@ class Call:
     @cached_property
     def arguments(self) -> dict[str, Any]:
         """Every argument by the name that the operation's schema gives it, defaults included."""
-        schema = self.function._schema.arguments
-        values = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
-        values.update(zip((argument.name for argument in schema), self.positional, strict=False))
-        values.update(self.keywords)
-        return values
+        names, defaults = _schema(self.function)
+        return {**defaults, **dict(zip(names, self.positional, strict=False)), **self.keywords}
 
     @cached_property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -42,6 +39,14 @@ class Call:
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
+
+
+@cache
+def _schema(function: torch._ops.OpOverload) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Names of an operation's arguments, and the defaults of those that have one."""
+    arguments = function._schema.arguments
+    names = tuple(argument.name for argument in arguments)
+    return names, {argument.name: argument.default_value for argument in arguments if argument.has_default_value()}
 
 
 Rule: TypeAlias = Callable[[Call], Sequence[Dims]]
@@ -65,7 +70,13 @@ def register(*names: str) -> Callable[[Rule], Rule]:
 
 def rule_for(function: torch._ops.OpOverload) -> Rule | None:
     """The rule of an operation: by its name, by the name of its out-of-place form, or as a point-wise operation."""
-    return _rule_named(operation_name(function))
+    name = operation_name(function)
+    if torch.Tag.inplace_view in function.tags:
+        # its operand has its new shape already, so that the rule of the out-of-place form would misread it
+        return RULES.get(name)
+    if any(argument.is_out for argument in function._schema.arguments):
+        return None
+    return _rule_named(name)
 
 
 @cache
@@ -85,6 +96,7 @@ def _rule_named(name: str) -> Rule | None:
     return rule
 
 
+@cache
 def operation_name(function: torch._ops.OpOverload) -> str:
     """Namespace and name without the overload, e.g. `aten.add`."""
     return str(function.overloadpacket)

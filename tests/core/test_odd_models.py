@@ -256,7 +256,7 @@ def test_a_wrapper_is_taken_off(wrap: Callable[[nn.Module], nn.Module]) -> None:
     assert type(result.model) is nn.Sequential
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.*deprecated")
+@pytest.mark.filterwarnings("ignore:.torch.jit.*deprecated", "ignore:torch.quantize")
 def test_what_cannot_be_traced_is_refused_with_the_reason() -> None:
     refused = {
         "TorchScript": torch.jit.trace(small().eval(), image()),
