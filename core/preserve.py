@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -28,12 +29,24 @@ def uncompiled() -> AbstractContextManager[object]:
 
 
 @contextmanager
+def collector_paused() -> Iterator[None]:
+    """No search for unreachable objects: thousands of records are made, and none of them goes before the end."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+@contextmanager
 def preserved(model: nn.Module) -> Iterator[None]:
     """Restore every module's attributes, mode and buffers, and the state of the random generators, on the way out."""
     modules = list(model.modules())
     attributes = [dict(module.__dict__) for module in modules]
     registries = [(dict(module._parameters), dict(module._buffers), dict(module._modules)) for module in modules]
-    values = {buffer: buffer.detach().clone() for buffer in model.buffers()}
+    values = {b: b.detach().clone() for module in modules for b in module._buffers.values() if b is not None}
     versions = {buffer: buffer._version for buffer in values}
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):

@@ -45,9 +45,12 @@ def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
 
 
 _OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
+_ATOMS = frozenset((bool, int, float, str, type(None)))
 
 
 def _copied(name: str, value: Any, memo: dict[int, Any]) -> Any:
+    if type(value) in _ATOMS:
+        return value
     if name in _OWN_ATTRIBUTES and isinstance(value, dict) and not value:
         return type(value)()
     return copy.deepcopy(value, memo)

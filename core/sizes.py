@@ -198,12 +198,12 @@ def size_of_dim(dim: Vector | Fixed, size: int) -> int:
 
 
 @contextmanager
-def remembered_attributes(model: nn.Module) -> Iterator[None]:
-    """Integer attributes of modules (also in tuples, lists and plain objects) remember where they are held."""
+def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[None]:
+    """Integer attributes of modules, by path, remember where they are held; also in tuples, lists and plain objects."""
     replaced: list[tuple[dict[str, Any], str, Any]] = []
     seen: set[int] = set()
     try:
-        for path, module in model.named_modules():
+        for path, module in modules.items():
             _remember_in(vars(module), path, (), replaced, seen)
         yield
     finally:

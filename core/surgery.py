@@ -17,6 +17,7 @@ from prunescope.core.inputs import random_inputs
 from prunescope.core.known_layers import sizes_of
 from prunescope.core.labels import Vector
 from prunescope.core.plan import Plan, Removal, fingerprint
+from prunescope.core.preserve import collector_paused
 from prunescope.core.rebuild import cut, rebuilt
 from prunescope.core.sizes import AttributeKey
 from prunescope.core.trace import trace
@@ -61,6 +62,7 @@ class Pruned:
         return "; ".join([checked, *named])
 
 
+@collector_paused()
 def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: bool = True) -> Pruned:
     """A new model without the units of the plan, verified. `model` is never changed; what wraps it is left off.
 

@@ -24,7 +24,7 @@ from prunescope.core.graph import DependencyGraph, Layer, Operation
 from prunescope.core.groups import Coupling, couplings_of, groups_of, locks_of
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
-from prunescope.core.preserve import Watch, preserved, uncompiled
+from prunescope.core.preserve import Watch, collector_paused, preserved, uncompiled
 from prunescope.core.rules import Call, rule_for
 from prunescope.core.rules.table import operation_name, tensors_in
 from prunescope.core.shapes import READS_VALUES, without_values
@@ -92,6 +92,7 @@ class _NeedsValues(Exception):
     """The model decides by values that were left out; run it again with values."""
 
 
+@collector_paused()
 def trace(model: nn.Module, example_inputs: Any) -> DependencyGraph:
     """Run the model once and return its dependency graph. The model is left exactly as it was found.
 
@@ -137,7 +138,7 @@ def _run_unreached(run: _Run, call: tuple[tuple[Any, ...], dict[str, Any]]) -> N
     missed = run.unreached()
     if not missed:
         return
-    for module in run.model.modules():
+    for module in run.modules.values():
         # a single example has no variance of its own, and batch statistics couple nothing
         module.training = not isinstance(module, nn.modules.batchnorm._NormBase)
     before = len(run.operations)
@@ -182,12 +183,15 @@ class _Run(Watch):
         self.notes: list[str] = []
         self.output_shapes: tuple[tuple[int, ...], ...] = ()
         self.roles: list[tuple[Vector, str]] = []
-        self.paths = {module: name for name, module in model.named_modules()}
+        self.modules = dict(model.named_modules())
+        self.paths = {module: name for name, module in self.modules.items()}
         self.stack: list[tuple[nn.Module, str, str]] = []  # module, its path, the layer's name or "" for a container
         self.calls: Counter[str] = Counter()
         self.values: dict[int, tuple[weakref.ref[Tensor], Value]] = {}  # by id, which another tensor may take over
-        self.known = {id(tensor): (name, False) for name, tensor in reversed(list(model.named_parameters()))}
-        self.known |= {id(tensor): (name, True) for name, tensor in reversed(list(model.named_buffers()))}
+        self.named_parameters = _named_tensors(self.modules, "_parameters")
+        # of several names for one tensor, the first
+        self.known = {id(tensor): (name, True) for name, tensor in reversed(_named_tensors(self.modules, "_buffers"))}
+        self.known |= {id(tensor): (name, False) for name, tensor in reversed(self.named_parameters)}
         self.dims_by_id: dict[int, Dims] = {}
 
     @property
@@ -196,7 +200,7 @@ class _Run(Watch):
 
     def unreached(self) -> list[str]:
         """Names of the parameters that no operation has read."""
-        return [name for name, p in self.model.named_parameters() if id(p) not in self.dims_by_id and p.numel()]
+        return [name for name, p in self.named_parameters if id(p) not in self.dims_by_id and p.numel()]
 
     def execute(self, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
         """One forward pass. Raises whatever the model raises."""
@@ -247,7 +251,7 @@ class _Run(Watch):
         """Sizes in the model's code remember where they came from."""
         with ExitStack() as stack:
             calls = SizeCalls(self.space, lambda tensor: self._value(tensor).dims, self._relabel)
-            stack.enter_context(remembered_attributes(self.model))
+            stack.enter_context(remembered_attributes(self.modules))
             stack.enter_context(functions_in_the_open())
             stack.enter_context(heard_by(calls))
             stack.enter_context(calls)
@@ -412,6 +416,16 @@ class _Run(Watch):
         if not tensor.is_floating_point() and not tensor.is_complex():
             return tuple(NUMBERS for _ in tensor.shape)
         return tuple(self.space.new(size) if size > 1 else ONE_INDEX for size in tensor.shape)
+
+
+def _named_tensors(modules: Mapping[str, nn.Module], registry: str) -> list[tuple[str, Tensor]]:
+    """Full name and tensor of all parameters, or of all buffers: `registry` is where a module holds them."""
+    return [
+        (f"{path}.{name}" if path else name, tensor)
+        for path, module in modules.items()
+        for name, tensor in vars(module)[registry].items()
+        if tensor is not None
+    ]
 
 
 @contextmanager
