@@ -71,12 +71,20 @@ def register(*names: str) -> Callable[[Rule], Rule]:
 def rule_for(function: torch._ops.OpOverload) -> Rule | None:
     """The rule of an operation: by its name, by the name of its out-of-place form, or as a point-wise operation."""
     name = operation_name(function)
-    if torch.Tag.inplace_view in function.tags:
+    if _is_inplace_view(function):
         # its operand has its new shape already, so that the rule of the out-of-place form would misread it
         return RULES.get(name)
-    if any(argument.is_out for argument in function._schema.arguments):
-        return None
-    return _rule_named(name)
+    return None if _writes_out(function) else _rule_named(name)
+
+
+@cache
+def _is_inplace_view(function: torch._ops.OpOverload) -> bool:
+    return torch.Tag.inplace_view in function.tags
+
+
+@cache
+def _writes_out(function: torch._ops.OpOverload) -> bool:
+    return any(argument.is_out for argument in function._schema.arguments)
 
 
 @cache
