@@ -82,6 +82,7 @@ class Group:
     size: int  # K, the number of units
     members: tuple[Member, ...]
     family: int  # groups of one family are ways of cutting the same dimensions: cut one kind of them
+    statistics: tuple[str, ...]  # layers whose mean, variance or maximum runs over its units: a cut changes them
     lock: Lock | None = None  # why none of its units can go; None where they can
     components: Vector = field(repr=False, compare=False, default_factory=lambda: np.empty(0, dtype=np.int64))
     option: int = field(repr=False, compare=False, default=0)  # which of the record's couplings it comes from
@@ -197,31 +198,10 @@ class DependencyGraph:
         return tuple(str(link) for link in chain(self, first, second))
 
     def table(self) -> pd.DataFrame:
-        """Every layer with parameters or groups: sizes, group, prunable or why not, parameters, MACs."""
-        # here and not above: nothing else of a graph needs pandas, which takes a third of a second to import
-        import pandas as pd
+        """Every layer: sizes, groups, prunable or why not, and what share of its parameters and MACs can be cut."""
+        from prunescope.core.table import layer_table
 
-        return pd.DataFrame([self._row(layer) for layer in self.layers]).set_index("layer")
-
-    def _row(self, layer: Layer) -> dict[str, Any]:
-        into, out = self.group_of(layer.name, "in"), self.group_of(layer.name, "out")
-        return {
-            "layer": layer.name,
-            "kind": layer.kind,
-            "output": "x".join(map(str, layer.output_shape)),
-            "group_in": into.name if into else "",
-            "group_out": out.name if out else "",
-            "units": out.size if out else 0,
-            "prunable": out is not None and out.lock is None,
-            "why_not": str(out.lock.reason) if out is not None and out.lock else "",
-            "parameters": sum(
-                self.record.parameters[name].tensor.numel()
-                for name in layer.parameters
-                if not self.record.parameters[name].is_buffer
-            ),
-            "macs": layer.macs,
-            "source": layer.source,
-        }
+        return layer_table(self)
 
     def check(self) -> None:
         """Raise TraceFailed where the graph breaks its own laws: any pass or test may call it."""

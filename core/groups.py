@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -196,9 +196,10 @@ def _groups_in(record: Record, holdings: _Holdings, option: int, wanted: NDArray
     label, dimension, index, component = label[order], dimension[order], index[order], component[order]
     bounds = _bounds(signature[component])
     result = []
+    statistics = _statistics(record, coupling)
     for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         part = slice(start, stop)
-        group = _group(record, holdings, option, label[part], dimension[part], index[part], component[part])
+        group = _group(record, holdings, option, label[part], dimension[part], index[part], component[part], statistics)
         result.append((int(group_first[signature[component[start]]]), group))
     return result
 
@@ -231,6 +232,7 @@ def _group(
     dimension: Vector,
     index: Vector,
     component: Vector,
+    statistics: Mapping[int, tuple[str, ...]],
 ) -> Group:
     coupling = record.couplings[option]
     bounds = _bounds(dimension)
@@ -258,10 +260,21 @@ def _group(
         size=units.size,
         members=tuple(members),
         family=int(coupling.family[label[0]]),
+        statistics=statistics.get(int(units[0]), ()),
         lock=_group_lock(record, coupling, int(coupling.lock[units[0]]), members, units.size),
         components=units,
         option=option,
     )
+
+
+def _statistics(record: Record, coupling: Coupling) -> dict[int, tuple[str, ...]]:
+    """Component -> names of the layers that take a statistic over its labels."""
+    found: dict[int, dict[str, None]] = {}
+    for statistic in record.space.statistics:
+        layer = record.operations[statistic.operation].layer
+        for component in np.unique(coupling.component[statistic.labels[statistic.labels >= 0]]).tolist():
+            found.setdefault(component, {})[layer] = None
+    return {component: tuple(layers) for component, layers in found.items()}
 
 
 def _by_unit(index: Vector, component: Vector, units: int) -> Vector | tuple[Vector, ...]:
@@ -307,19 +320,7 @@ def _numbered(groups: list[Group], start: int, names: dict[str, int]) -> tuple[G
         name = group.name if group.kind == _PLAIN_KIND else f"{group.name} ({group.kind})"
         names[name] = names.get(name, 0) + 1
         unique = name if names[name] == 1 else f"{name} [{names[name]}]"
-        result.append(
-            Group(
-                start + n,
-                unique,
-                group.kind,
-                group.size,
-                group.members,
-                group.family,
-                group.lock,
-                group.components,
-                group.option,
-            )
-        )
+        result.append(replace(group, index=start + n, name=unique))
     return tuple(result)
 
 

@@ -100,7 +100,10 @@ def plan(
     ratio: float,
     *,
     groups: Sequence[str] | None = None,
+    kind: str | None = None,
     protect: Iterable[str] = (),
+    protect_inputs: Iterable[str] = (),
+    keep_statistics: bool = False,
 ) -> Plan:
     """The least important units of each group, a share of `ratio`, rounded down, never all.
 
@@ -111,14 +114,21 @@ def plan(
         scores: What `score` gave for this graph.
         ratio: Share of each group's units that goes, 0 <= ratio < 1.
         groups: Names of the groups to cut; all that can be cut if None.
-        protect: Names of groups, or of layers, whose output side keeps all its units.
+        kind: What to cut where there are two ways, e.g. "head dimensions"; whole rows (heads) if None.
+        protect: Names of groups, or of layers whose output side keeps all its units.
+        protect_inputs: Names of layers whose input side keeps all its units.
+        keep_statistics: Leave out the groups over whose units a layer takes a mean, a variance or a maximum.
 
     Raises:
-        BadPlan: the ratio is out of range, or a group or layer is unknown, locked or not scored.
+        BadPlan: the ratio is out of range, or a group, layer or kind is unknown, or a group is locked or not scored.
     """
     ratio = checked_ratio(ratio)
-    kept = _protected(graph, protect)
-    chosen = [group for group in cut_groups(graph, groups) if group.name not in kept]
+    kept = _protected(graph, protect) | {g.name for name in protect_inputs for g in graph.groups_of(name, "in")}
+    chosen = [
+        group
+        for group in cut_groups(graph, groups, kind)
+        if group.name not in kept and not (keep_statistics and group.statistics)
+    ]
     missing = [group.name for group in chosen if group.name not in scores or len(scores[group.name]) != group.size]
     if missing:
         raise BadPlan(
@@ -151,14 +161,24 @@ def plan_units(graph: DependencyGraph, units: Mapping[str, Iterable[int]]) -> Pl
     return Plan(removals, fingerprint(graph), describe_inputs(graph.example_inputs), graph)
 
 
-def cut_groups(graph: DependencyGraph, names: Sequence[str] | None = None) -> tuple[Group, ...]:
-    """The groups named, or all; where a family can be cut in two ways, the first (whole rows: heads)."""
+def cut_groups(
+    graph: DependencyGraph, names: Sequence[str] | None = None, kind: str | None = None
+) -> tuple[Group, ...]:
+    """The groups named, or all; where a family can be cut in two ways, by groups of `kind`, else whole rows (heads)."""
     if names is not None:
         return tuple(group_to_cut(graph, name) for name in names)
-    first: dict[int, int] = {}
-    for group in graph.groups:
-        first.setdefault(group.family, group.option)
-    return tuple(group for group in graph.groups if first[group.family] == group.option)
+    kinds = dict.fromkeys(group.kind for group in graph.groups)
+    if kind is not None and kind not in kinds:
+        raise BadPlan(
+            asked=f"cut by {kind}",
+            found=f"no group of that kind can be cut; the kinds are {', '.join(kinds)}",
+            where="argument kind",
+            what_to_do="choose one of them, or none",
+        )
+    way: dict[int, int] = {}
+    for group in sorted(graph.groups, key=lambda group: group.kind != kind):
+        way.setdefault(group.family, group.option)
+    return tuple(group for group in graph.groups if way[group.family] == group.option)
 
 
 def predicted(graph: DependencyGraph, plan: Plan) -> Cost:

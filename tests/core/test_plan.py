@@ -137,3 +137,66 @@ def test_protected_layers_keep_their_units() -> None:
     for protected, left in (("3", {"0"}), ("2", {"3"}), ("0", {"3"})):
         made = plan(graph, score(graph), ratio=0.5, protect=[protected])
         assert {removal.group for removal in made.removals} == left
+
+
+class Attention(nn.Module):
+    """Attention by hand with a scale of its own, between two linear layers; the norm takes statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.scale = 4, 0.25
+        self.into, self.norm, self.qkv = nn.Linear(6, 32), nn.LayerNorm(32), nn.Linear(32, 96)
+        self.out, self.last = nn.Linear(32, 32), nn.Linear(32, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.into(x)
+        q, k, v = self.qkv(self.norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        attended = ((q @ k.transpose(-1, -2)) * self.scale).softmax(-1) @ v
+        return self.last(x + self.out(attended.transpose(1, 2).flatten(2)))
+
+
+def attention() -> nn.Module:
+    torch.manual_seed(0)
+    return Attention().eval()
+
+
+TOKENS = torch.randn(2, 5, 6)
+
+
+def test_where_there_are_two_ways_to_cut_the_kind_chooses() -> None:
+    model = attention()
+    graph = trace(model, TOKENS)
+    heads = plan(graph, score(graph), ratio=0.5)
+    widths = plan(graph, score(graph), ratio=0.5, kind="head dimensions")
+    assert "heads" in {graph.group(r.group).kind for r in heads.removals}
+    assert "head dimensions" in {graph.group(r.group).kind for r in widths.removals}
+    assert prune(model, heads).model.heads == 2
+    narrow = prune(model, widths).model
+    assert narrow.heads == 4
+    assert narrow.qkv.out_features == 48
+    with pytest.raises(BadPlan, match="the kinds are channels, heads, head dimensions"):
+        plan(graph, score(graph), ratio=0.5, kind="experts")
+
+
+def test_a_layers_outputs_and_its_inputs_are_protected_apart() -> None:
+    graph = trace(network(), X)
+    cut = {
+        name: {removal.group for removal in plan(graph, score(graph), ratio=0.5, **options).removals}
+        for name, options in {
+            "all": {},
+            "outputs": {"protect": ["3"]},
+            "inputs": {"protect_inputs": ["3"]},
+            "both": {"protect": ["3"], "protect_inputs": ["3"]},
+        }.items()
+    }
+    assert cut == {"all": {"0", "3"}, "outputs": {"0"}, "inputs": {"3"}, "both": set()}
+
+
+def test_groups_whose_cut_changes_statistics_are_named_and_can_be_kept() -> None:
+    graph = trace(attention(), TOKENS)
+    residual = graph.group_of("into")
+    assert residual is not None
+    assert residual.statistics == ("norm",)
+    kept = plan(graph, score(graph), ratio=0.5, keep_statistics=True)
+    assert kept.removals
+    assert residual.name not in {removal.group for removal in kept.removals}
