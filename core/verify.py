@@ -211,6 +211,10 @@ class _Reference(Watch):
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = operation_name(function)
+        if name == "aten._weight_norm_interface":
+            # a removed slice is zeros and has no length to be scaled to: it stays zeros
+            weight, length = function(*args)
+            return weight.masked_fill(length == 0, 0), length
         if name not in self.kept:
             return function(*args, **(kwargs or {}))
         index = self.seen[name]
@@ -280,15 +284,10 @@ def _batch_norm(
     return _normalised(kept, x, lambda y: functional.batch_norm(y, None, None, weight, bias, training=True, eps=eps))
 
 
-def _weight_norm(kept: dict[int, Tensor], v: Tensor, g: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    return _normalised(kept, v, lambda part: torch._weight_norm(part, g, dim))
-
-
 _NORMALISED: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "aten.native_layer_norm": _layer_norm,
     "aten.native_group_norm": _group_norm,
     "aten.native_batch_norm": _batch_norm,
-    "aten._weight_norm_interface": _weight_norm,
 }
 
 

@@ -11,6 +11,8 @@ from prunescope.core.labels import CHANNEL_GROUPS, COMPETING, NEIGHBOURS, ONE_IN
 from prunescope.core.rules.elementwise import broadcast_dims, joined
 from prunescope.core.rules.table import Call, register
 
+SOLVED = "equations are solved by all of it together"
+
 
 @register("aten.convolution", "aten.convolution_overrideable")
 def convolution(call: Call) -> Sequence[Dims]:
@@ -194,6 +196,27 @@ def distances(call: Call) -> Sequence[Dims]:
     return [(*broadcast_dims(call.space, sides), a[-2], b[-2])]
 
 
+@register("aten.linalg_cross")
+def cross_product(call: Call) -> Sequence[Dims]:
+    """Of vectors in space, along one dimension."""
+    sides = [(call.labels(tensor), tensor.shape) for tensor in call.tensors]
+    product = broadcast_dims(call.space, sides)
+    for dims, _ in sides:
+        call.space.lock(dims[call["dim"]], "its indices are directions in space")
+    return [product]
+
+
+@register("aten.linalg_solve_triangular")
+def solved(call: Call) -> Sequence[Dims]:
+    """The matrix is taken as a whole, and so is what its product should be."""
+    sides = [(call.labels(tensor), tensor.shape) for tensor in call.tensors[:2]]
+    for dims, _ in sides:
+        for dim in dims[-2:]:
+            call.space.lock(dim, SOLVED)
+    batch = broadcast_dims(call.space, [(dims[:-2], sizes[:-2]) for dims, sizes in sides])
+    return [(*batch, Fixed(SOLVED), Fixed(SOLVED))]
+
+
 @register("aten._trilinear")
 def trilinear(call: Call) -> Sequence[Dims]:
     """Three operands get single indices where the expansions say, are multiplied and summed over some dimensions."""
@@ -205,6 +228,4 @@ def trilinear(call: Call) -> Sequence[Dims]:
             sizes.insert(d, 1)
         sides.append((dims, sizes))
     product = broadcast_dims(call.space, sides)
-    sizes = [max(column) for column in zip(*(sizes for _, sizes in sides), strict=True)]
-    call.space.multiply_accumulates(1, [*zip(product, sizes, strict=True)])
     return [tuple(dim for d, dim in enumerate(product) if d not in call["sumdim"])]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from prunescope.core.labels import ONE_INDEX, Dim, Dims, Fixed, LabelSpace
+from prunescope.core.labels import ONE_INDEX, POSITIONS, Dim, Dims, Fixed, LabelSpace
 from prunescope.core.rules.elementwise import joined
 from prunescope.core.rules.table import Call, register
 
 COMPLEX_PARTS = "it is the real and the imaginary part"
+BY_DIAGONAL = "its indices are counted from a diagonal"
+BY_STRIDES = "its memory is read by strides"
+IN_CODE = "it is moved by a distance that is fixed in code"
 
 
 @register(
     "aten.alias",
+    "aten.detach_",
     "aten._conj",
     "aten._neg_view",
     "aten.clone",
@@ -33,18 +38,62 @@ def same(call: Call) -> Sequence[Dims]:
 
 @register("aten.view", "aten._unsafe_view", "aten.reshape", "aten._reshape_alias", "aten._reshape_copy")
 def view(call: Call) -> Sequence[Dims]:
-    before = call.tensors[0]
-    return [viewed(call.space, call.labels(before), tuple(before.shape), tuple(call.outputs[0].shape))]
+    before, after = call.tensors[0], call.outputs[0]
+    dims = call.labels(before)
+    if before.shape == after.shape:
+        return [dims]
+    if before.numel() == after.numel() > 0:
+        return [viewed(call.space, dims, tuple(before.shape), tuple(after.shape))]
+    # numbers of another width in the same memory, or no numbers at all
+    for dim in dims:
+        call.space.lock(dim, BY_STRIDES)
+    return [tuple(Fixed(BY_STRIDES) for _ in after.shape)]
 
 
 @register("aten.as_strided")
 def as_strided(call: Call) -> Sequence[Dims]:
+    """A dimension of the result that runs along one of the operand has its labels; windows that overlap stay whole."""
     before, after = call.tensors[0], call.outputs[0]
-    if before.shape == after.shape:
-        return [call.labels(before)]
-    for dim in call.labels(before):
-        call.space.lock(dim, "its memory is read by strides")
-    return [tuple(Fixed("its memory is read by strides") for _ in after.shape)]
+    dims = call.labels(before)
+    result: list[Dim] = [Fixed(BY_STRIDES)] * after.dim()
+    runs = [_runs_along(before, after, d) for d in range(before.dim())]
+    for d, dim in enumerate(dims):
+        if isinstance(dim, Fixed):
+            continue
+        alone = len(runs[d]) == 1 and not any(runs[d] & other for n, other in enumerate(runs) if n != d)
+        at = next(iter(runs[d]), -1)
+        if alone and after.shape[at] == dim.size and after.stride(at) == before.stride(d):
+            result[at] = dim
+        else:
+            call.space.lock(dim, BY_STRIDES)
+    return [tuple(result)]
+
+
+def _runs_along(before: Tensor, after: Tensor, d: int) -> set[int]:
+    """The dimensions of the result along which the position in dimension `d` of the operand changes."""
+    reach = [
+        tensor.storage_offset() + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+        for tensor in (before, after)
+    ]
+    memory = torch.full((max(reach) + 1,), -1)
+    positions = torch.arange(before.shape[d]).view([-1 if n == d else 1 for n in range(before.dim())])
+    memory.as_strided(before.shape, before.stride(), before.storage_offset()).copy_(positions.expand(before.shape))
+    found = memory.as_strided(after.shape, after.stride(), after.storage_offset())
+    return {n for n in range(after.dim()) if bool((found != found.narrow(n, 0, 1)).any())}
+
+
+@register("aten.as_strided_")
+def restrided(call: Call) -> Sequence[Dims]:
+    """How the operand lay in memory before is not known any more; torch itself only makes it dense again."""
+    after = call.outputs[0]
+    dims = call.labels(after)
+    dense = after.is_contiguous() or after.is_contiguous(memory_format=torch.channels_last)
+    sizes = [size if isinstance(dim, Fixed) else dim.size for dim, size in zip(dims, after.shape, strict=False)]
+    if dense and len(dims) == after.dim() and sizes == [*after.shape]:
+        return [dims]
+    for dim in dims:
+        call.space.lock(dim, BY_STRIDES)
+    return [tuple(Fixed(BY_STRIDES) for _ in after.shape)]
 
 
 def viewed(space: LabelSpace, dims: Dims, before: tuple[int, ...], after: tuple[int, ...]) -> Dims:
@@ -63,8 +112,6 @@ def blocks(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int],
 
     (2, 6, 5) -> (12, 5) gives [([0, 1], [0]), ([2], [1])].
     """
-    if prod(before) == 0:
-        return [(list(range(len(before))), list(range(len(after))))]
     found: list[tuple[list[int], list[int]]] = []
     i = j = 0
     while i < len(before) or j < len(after):
@@ -103,7 +150,7 @@ def permute(call: Call) -> Sequence[Dims]:
     return [tuple(dims[d] for d in call["dims"])]
 
 
-@register("aten.transpose", "aten.swapaxes")
+@register("aten.transpose", "aten.transpose_")
 def transpose(call: Call) -> Sequence[Dims]:
     dims = list(call.labels(call.tensors[0]))
     first, second = call["dim0"], call["dim1"]
@@ -111,12 +158,12 @@ def transpose(call: Call) -> Sequence[Dims]:
     return [tuple(dims)]
 
 
-@register("aten.t")
+@register("aten.t", "aten.t_")
 def t(call: Call) -> Sequence[Dims]:
     return [call.labels(call.tensors[0])[::-1]]
 
 
-@register("aten.unsqueeze")
+@register("aten.unsqueeze", "aten.unsqueeze_")
 def unsqueeze(call: Call) -> Sequence[Dims]:
     dims = list(call.labels(call.tensors[0]))
     at = call["dim"] % (len(dims) + 1)
@@ -132,6 +179,28 @@ def squeeze(call: Call) -> Sequence[Dims]:
     kept = [d for d in range(before.dim()) if d not in chosen or before.shape[d] != 1]
     dims = call.labels(before)
     return [tuple(dims[d] for d in kept)]
+
+
+@register("aten.squeeze_")
+def squeeze_in_place(call: Call) -> Sequence[Dims]:
+    """The operand has lost the dimensions already."""
+    after = call.outputs[0]
+    dims = call.labels(after)
+    asked = call.arguments.get("dim")
+    chosen = [asked] if isinstance(asked, int) else asked or []
+    single = [
+        d
+        for d, dim in enumerate(dims)
+        if dim is ONE_INDEX and (asked is None or d in chosen or d - len(dims) in chosen)
+    ]
+    if len(dims) - len(single) == after.dim():
+        return [tuple(dim for d, dim in enumerate(dims) if d not in single)]
+    if len(dims) == after.dim() or (len(chosen) == 1 and len(dims) - 1 == after.dim()):
+        gone = {d % len(dims) for d in chosen} if len(dims) > after.dim() else set()
+        return [tuple(dim for d, dim in enumerate(dims) if d not in gone)]
+    for dim in dims:
+        call.space.lock(dim, "dimensions before it are taken away")
+    return [tuple(Fixed("dimensions before it are taken away") for _ in after.shape)]
 
 
 @register("aten.expand")
@@ -183,20 +252,87 @@ def stack(call: Call) -> Sequence[Dims]:
     return [(*dims[:at], Fixed("its indices are separate tensors in the code"), *dims[at:])]
 
 
-@register("aten.flip", "aten.roll")
-def reorder(call: Call) -> Sequence[Dims]:
-    """A labelled dimension that is reversed or rolled keeps its labels in the new order."""
-    name = str(call.function.overloadpacket)
-    before = call.tensors[0]
-    dims = list(call.labels(before))
-    for n, d in enumerate(call["dims"] or [0]):
+@register("aten.flip")
+def flip(call: Call) -> Sequence[Dims]:
+    dims = list(call.labels(call.tensors[0]))
+    for d in call["dims"] if dims else ():
+        dim = dims[d]
+        dims[d] = dim if isinstance(dim, Fixed) else dim[::-1].copy()
+    return [tuple(dims)]
+
+
+@register("aten.roll")
+def roll(call: Call) -> Sequence[Dims]:
+    """The distance is a number in the code: a shorter dimension would come out in another order."""
+    dims = list(call.labels(call.tensors[0]))
+    asked = dict(zip(call["dims"], call["shifts"], strict=True)) if call["dims"] else dict.fromkeys(range(len(dims)))
+    for d, shift in asked.items():
         dim = dims[d]
         if isinstance(dim, Fixed):
             continue
-        if name.endswith("flip"):
-            dims[d] = dim[::-1].copy()
-            continue
-        # the distance of the roll is a number in the code, so a shorter dimension would come out in another order
-        call.space.lock(dim, "it is rolled by a distance that is fixed in code")
-        dims[d] = np.roll(dim, call["shifts"][n])
+        call.space.lock(dim, IN_CODE)
+        dims[d] = Fixed(IN_CODE) if shift is None else np.roll(dim, shift)
     return [tuple(dims)]
+
+
+@register("aten.rot90")
+def rotate(call: Call) -> Sequence[Dims]:
+    """A quarter turn swaps two dimensions and reverses one of them."""
+    dims = list(call.labels(call.tensors[0]))
+    first, second = call["dims"]
+    turns = call["k"] % 4
+    if turns % 2:
+        dims[first], dims[second] = dims[second], dims[first]
+    for d in ((), (first,), (first, second), (second,))[turns]:
+        dim = dims[d]
+        dims[d] = dim if isinstance(dim, Fixed) else dim[::-1].copy()
+    return [tuple(dims)]
+
+
+@register("aten.unfold")
+def unfold(call: Call) -> Sequence[Dims]:
+    """Windows of a dimension, which becomes their number and gets another behind it: their width."""
+    dims = list(call.labels(call.tensors[0]))
+    if not dims:
+        return [(ONE_INDEX,)]
+    call.space.lock(dims[call["dimension"]], "it is read in windows")
+    dims[call["dimension"]] = POSITIONS
+    return [(*dims, POSITIONS)]
+
+
+@register("aten.tril", "aten.triu")
+def triangle(call: Call) -> Sequence[Dims]:
+    """Rows and columns of a square that go together leave a triangle."""
+    dims = call.labels(call.tensors[0])
+    _diagonal(call, dims[-2], dims[-1], call["diagonal"])
+    return [dims]
+
+
+@register("aten.diagonal")
+def diagonal(call: Call) -> Sequence[Dims]:
+    dims = list(call.labels(call.tensors[0]))
+    first, second = (call[name] % len(dims) for name in ("dim1", "dim2"))
+    on_it = _diagonal(call, dims[first], dims[second], call["offset"])
+    return [(*(dim for d, dim in enumerate(dims) if d not in (first, second)), on_it)]
+
+
+def _diagonal(call: Call, rows: Dim, columns: Dim, offset: int) -> Dim:
+    """The labels of the diagonal of rows x columns."""
+    square = isinstance(rows, Fixed) or isinstance(columns, Fixed) or rows.size == columns.size
+    if offset == 0 and square:
+        return joined(call.space, [rows, columns])
+    for dim in (rows, columns):
+        call.space.lock(dim, BY_DIAGONAL)
+    return Fixed(BY_DIAGONAL)
+
+
+@register("aten.diag_embed")
+def diagonal_matrix(call: Call) -> Sequence[Dims]:
+    *batch, last = call.labels(call.tensors[0])
+    rank = len(batch) + 2
+    if call["offset"] != 0:
+        call.space.lock(last, BY_DIAGONAL)
+        last = Fixed(BY_DIAGONAL)
+    rest = iter(batch)
+    places = {call["dim1"] % rank, call["dim2"] % rank}
+    return [tuple(last if d in places else next(rest) for d in range(rank))]

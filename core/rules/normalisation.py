@@ -56,7 +56,7 @@ def layer_norm(call: Call) -> Sequence[Dims]:
 
 @register("aten.native_group_norm")
 def group_norm(call: Call) -> Sequence[Dims]:
-    """(N, C, ...): statistics run over the positions and over groups of channels, which come and go whole or shrink alike."""
+    """(N, C, ...): statistics run over positions and groups of channels, which come and go whole or shrink alike."""
     x, groups = call.labels(call["input"]), call["group"]
     channels = x[1]
     for tensor in call.tensors[1:]:

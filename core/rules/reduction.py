@@ -104,6 +104,8 @@ def _chosen(call: Call, rank: int) -> Iterable[int]:
 @register(
     "aten.equal",
     "aten.allclose",
+    "aten._is_all_true",
+    "aten._is_any_true",
     "aten.nonzero",
     "aten.bincount",
     "aten.histc",
