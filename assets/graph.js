@@ -20,6 +20,7 @@
     const EDGE = 90;
     const RADIUS = 8;
     const CHEVRON = 26;
+    const GAP = 10;
     const TITLE = 27;
     const FONT = '"Inter", system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif';
     const FAMILIES = [
@@ -29,7 +30,9 @@
     const NOTHING = { layer: null, side: null, group: null };
     const NO_GROUPS = { layers: {}, shared: {}, groups: [], locked: {} };
 
-    /* Everything the view knows. `lit` maps box ids to {sides, count}; null when nothing is selected. */
+    /* Everything the view knows. `lit` maps box ids to {sides, count}; null when nothing is selected. `tie` is the
+     * second layer of a chain that was asked for, with the server's record once that is there; `trail` is where the
+     * chain is in the picture: `boxes` maps box ids to {steps, end}, `edges` holds "source > target". */
     const view = {
         cy: null,
         canvas: null,
@@ -45,6 +48,8 @@
         heat: null,
         selection: NOTHING,
         lit: null,
+        tie: null,
+        trail: null,
         hovered: null,
         toggles: 0,
         toggled: null,
@@ -58,7 +63,7 @@
         const read = (name) => css.getPropertyValue(name).trim();
         const names = [
             "canvas", "veil", "frame", "frame-line", "edge", "skip", "concat", "text", "muted", "in", "out",
-            "accent", "on-accent", "box-line",
+            "accent", "on-accent", "box-line", "lock", "on-lock",
         ];
         const colours = Object.fromEntries(names.map((name) => [name, read(`--graph-${name}`)]));
         for (const family of FAMILIES) {
@@ -209,6 +214,7 @@
         hideTip();
         remember(picture);
         replaceElements(cy, picture);
+        retrace();
         relight();
         if (anchor) {
             keepInPlace(cy, anchor);
@@ -229,7 +235,7 @@
     }
 
     function remember(picture) {
-        view.boxes = new Map(picture.boxes.map((box) => [box.id, { ...box, text: null }]));
+        view.boxes = new Map(picture.boxes.map((box) => [box.id, { ...box, text: null, padlocks: padlocks(box) }]));
         view.frames = new Map(picture.frames.map((frame) => [frame.module, frame]));
         view.routes = picture.routes.map((route) => ({
             ...route,
@@ -407,8 +413,11 @@
         performance.mark("graph-tap");
         const id = hit(event.position);
         const box = view.boxes.get(id);
+        const second = box && !box.module && event.originalEvent.shiftKey && view.selection.layer;
         if (!id) {
             clear();
+        } else if (second) {
+            tie(id);
         } else if (box && !box.module) {
             select(id, nextSide(id));
         } else if (!box || event.position.x < box.x - box.width / 2 + CHEVRON) {
@@ -473,6 +482,7 @@
     }
 
     function change(selection) {
+        untie();
         view.selection = selection;
         relight();
         announce(sentence(selection));
@@ -508,7 +518,8 @@
         }
         const found = view.groups.groups[group];
         if (!found) {
-            return `${layer}: ${view.groups.locked[layer] || "not in any group"}`;
+            const locks = (view.groups.locked[layer] || []).map((lock) => `${lock.text}: ${lock.reason}`);
+            return `${layer}: ${locks.join("; ") || "not in any group"}`;
         }
         const layers = new Set(found.members.map((member) => member.layer)).size;
         return `${layer}: group of ${layers} ${layers === 1 ? "layer" : "layers"}, ${found.size} ${found.kind}`;
@@ -529,6 +540,71 @@
         if (window.dash_clientside && window.dash_clientside.set_props) {
             window.dash_clientside.set_props(store, { data });
         }
+    }
+
+    /* ---- the chain between two layers ------------------------------------------------------------------- */
+
+    /* Ask what ties the selected layer to a second one. */
+    function tie(second) {
+        const first = view.selection.layer;
+        const same = second === first || (view.tie && view.tie.second === second);
+        if (!first || same || !view.groups.layers[second]) {
+            return;
+        }
+        view.tie = { first, second, record: null };
+        announce(`What ties ${first} and ${second}?`);
+        tell("why", { first, second });
+        window.prunescope.why.say(second);
+    }
+
+    function untie() {
+        if (!view.tie) {
+            return;
+        }
+        view.tie = null;
+        view.trail = null;
+        tell("why", null);
+        window.prunescope.why.say(null);
+        paint();
+    }
+
+    /* The server's answer; one to an earlier question is not shown. */
+    function setChain(record) {
+        const { tie: asked } = view;
+        if (!asked || !record || record.first !== asked.first || record.second !== asked.second) {
+            return;
+        }
+        asked.record = record;
+        retrace();
+        paint();
+        showAll([...view.trail.boxes.keys()]);
+        const count = record.steps.length;
+        const words = record.tied ? `tied by ${count} ${count === 1 ? "operation" : "operations"}` : "nothing ties them";
+        announce(`${record.first} and ${record.second}: ${words}.`);
+    }
+
+    /* Find the chain in the picture: a layer in a closed module is shown by the module. */
+    function retrace() {
+        const record = view.tie && view.tie.record;
+        view.trail = record ? trailOf(record) : null;
+    }
+
+    function trailOf(record) {
+        const boxes = new Map();
+        const mark = (layer) => {
+            const id = view.home.get(layer);
+            if (id && !boxes.has(id)) {
+                boxes.set(id, { steps: [], end: false });
+            }
+            return boxes.get(id);
+        };
+        record.path.forEach(mark);
+        for (const layer of [record.first, record.second]) {
+            mark(layer).end = true;
+        }
+        record.steps.forEach((step, at) => step.layer && mark(step.layer).steps.push(at + 1));
+        const edges = record.edges.map((ends) => ends.map((layer) => view.home.get(layer)).join(" > "));
+        return { boxes, edges: new Set(edges) };
     }
 
     /* ---- opening and closing modules -------------------------------------------------------------------- */
@@ -570,24 +646,35 @@
         view.tip.dataset.shown = "true";
     }
 
-    /* Where the tip goes: right of the box, left of it where there is no room, and always inside the window. */
+    /* Where the tip goes: right of the box, left of it, below it or above it, where there is room first; always
+     * inside the window. */
     function besides(box) {
-        const zoom = view.cy.zoom();
-        const pan = view.cy.pan();
-        const [width, height] = [view.tip.offsetWidth, view.tip.offsetHeight];
-        const right = (box.x + box.width / 2) * zoom + pan.x + 10;
-        const left = (box.x - box.width / 2) * zoom + pan.x - 10 - width;
-        const top = (box.y - box.height / 2) * zoom + pan.y;
-        return {
-            x: right + width <= view.cy.width() ? right : Math.max(left, 4),
-            y: Math.min(Math.max(top, 4), view.cy.height() - height - 4),
-        };
+        const { cy, tip } = view;
+        const [zoom, pan] = [cy.zoom(), cy.pan()];
+        const [width, height] = [tip.offsetWidth, tip.offsetHeight];
+        const [left, right] = [-1, 1].map((side) => (box.x + (side * box.width) / 2) * zoom + pan.x);
+        const [top, bottom] = [-1, 1].map((side) => (box.y + (side * box.height) / 2) * zoom + pan.y);
+        const places = [
+            { x: right + GAP, y: top },
+            { x: left - GAP - width, y: top },
+            { x: (left + right - width) / 2, y: bottom + GAP },
+            { x: (left + right - width) / 2, y: top - GAP - height },
+        ];
+        const fits = (place, at) =>
+            at < 2 ? place.x >= 0 && place.x + width <= cy.width() : place.y >= 0 && place.y + height <= cy.height();
+        const { x, y } = places.find(fits) || places[1];
+        return { x: within(x, cy.width() - width), y: within(y, cy.height() - height) };
+    }
+
+    function within(at, most) {
+        return Math.max(Math.min(at, most - 4), 4);
     }
 
     function tipLines(box) {
         if (box.module) {
             const held = new Set(box.layers.flatMap((id) => Object.values(view.groups.layers[id] || {})).filter(known));
-            return [box.module, `${box.detail}, ${held.size} ${held.size === 1 ? "group" : "groups"}`, "Double-click to open"];
+            const groups = `${box.detail}, ${held.size} ${held.size === 1 ? "group" : "groups"}`;
+            return [box.module, groups, ...lockedInside(box), "Double-click to open"];
         }
         const sides = view.groups.layers[box.id] || {};
         const lines = [box.id, [box.kind, box.detail].filter(Boolean).join(" · ")];
@@ -600,13 +687,29 @@
                 lines.push(`${name}: ${group.size} ${group.kind}, ${layers} ${layers === 1 ? "layer" : "layers"}${rest}`);
             }
         }
-        const reason = view.groups.locked[box.id];
-        return reason ? [...lines, `Locked: ${reason}`] : lines;
+        return [...lines, ...lockLines(box.id)];
     }
 
-    function tipLine(text) {
+    function lockLines(layer) {
+        return (view.groups.locked[layer] || []).flatMap(({ text, reason, where }) => [
+            { lock: true, text: `${text[0].toUpperCase()}${text.slice(1)}: ${reason}` },
+            ...(where ? [`Arises in ${where}`] : []),
+        ]);
+    }
+
+    /* Of a closed module: how many of its layers have a padlock, and the reasons. */
+    function lockedInside(box) {
+        const locks = box.layers.map((id) => view.groups.locked[id]).filter(Boolean);
+        const reasons = new Set(locks.flat().map((lock) => lock.reason));
+        const count = `${locks.length} ${locks.length === 1 ? "layer has" : "layers have"} a lock`;
+        return locks.length ? [{ lock: true, text: `${count}: ${[...reasons].join("; ")}` }] : [];
+    }
+
+    /* A line of text, or of {lock, text} with a padlock before it. */
+    function tipLine(content) {
         const line = document.createElement("div");
-        line.textContent = text;
+        line.textContent = content.text || content;
+        line.classList.toggle("tip-lock", Boolean(content.lock));
         return line;
     }
 
@@ -646,11 +749,14 @@
         for (const box of near) {
             paintText(ink, box, zoom);
         }
-        if (view.lit) {
+        if (view.trail) {
+            paintTrail(ink, near, extent, zoom);
+        } else if (view.lit) {
             paintHighlight(ink, near, extent, zoom);
         }
+        const marked = view.trail ? view.trail.boxes : view.lit;
         const hovered = view.boxes.get(view.hovered);
-        if (hovered && !(view.lit && view.lit.has(view.hovered))) {
+        if (hovered && !(marked && marked.has(view.hovered))) {
             outline(ink, hovered, view.colours.accent, 1.5, 1);
         }
     }
@@ -701,6 +807,7 @@
             ink.fill();
         }
         if (zoom < 0.3) {
+            paintLock(ink, box);
             return;
         }
         const text = box.text || (box.text = fitted(ink, box));
@@ -741,19 +848,48 @@
         return `${text.slice(0, end)}…`;
     }
 
+    /* Padlocks hang on the right corners: below for the output side, above for the input side, between for a weight. */
     function paintLock(ink, box) {
-        if (box.module || !view.groups.locked[box.id]) {
-            return;
+        const size = enlarged();
+        for (const [place, whole] of box.padlocks) {
+            const y = { in: -1, out: 1 }[place] || 0;
+            padlock(ink, box.x + box.width / 2 + 2, box.y + (y * box.height) / 2, size, whole);
         }
-        const x = box.x + box.width / 2 - 18;
-        const y = box.y + box.height / 2 - 17;
-        ink.strokeStyle = view.colours.muted;
-        ink.fillStyle = view.colours.muted;
-        ink.lineWidth = 1.3;
-        roundRect(ink, x, y, 8, 6, 1.5);
+    }
+
+    /* [place, whether all of it is locked] of every padlock of a box; a closed module has one for all its layers. */
+    function padlocks(box) {
+        const locks = box.layers.flatMap((id) => view.groups.locked[id] || []);
+        if (box.module) {
+            return locks.length ? [["out", false]] : [];
+        }
+        return [...new Set(locks.map((lock) => lock.place))].map((place) => [
+            place,
+            locks.filter((lock) => lock.place === place).some((lock) => lock.whole),
+        ]);
+    }
+
+    /* A disc with a padlock; hollow where only a part is locked. */
+    function padlock(ink, x, y, size, whole) {
+        const { colours } = view;
+        const [disc, glyph] = whole ? [colours.lock, colours["on-lock"]] : [colours["on-lock"], colours.lock];
+        ink.beginPath();
+        ink.arc(x, y, 8 * size, 0, 2 * Math.PI);
+        ink.fillStyle = disc;
+        ink.fill();
+        ink.strokeStyle = colours.lock;
+        ink.lineWidth = 1.3 * size;
+        ink.stroke();
+        ink.fillStyle = glyph;
+        roundRect(ink, x - 4 * size, y - 0.6 * size, 8 * size, 5.6 * size, 1.2 * size);
         ink.fill();
         ink.beginPath();
-        ink.arc(x + 4, y, 2.6, Math.PI, 0);
+        ink.arc(x, y - 1.8 * size, 2.4 * size, Math.PI, 0);
+        ink.lineTo(x + 2.4 * size, y);
+        ink.moveTo(x - 2.4 * size, y - 1.8 * size);
+        ink.lineTo(x - 2.4 * size, y);
+        ink.strokeStyle = glyph;
+        ink.lineWidth = 1.5 * size;
         ink.stroke();
     }
 
@@ -819,6 +955,46 @@
         }
     }
 
+    /* The chain: its boxes and edges over the veil, a number on each box whose operation is a step. */
+    function paintTrail(ink, near, extent, zoom) {
+        const { colours, trail } = view;
+        ink.fillStyle = colours.veil;
+        ink.fillRect(extent.x1, extent.y1, extent.w, extent.h);
+        for (const route of view.routes) {
+            if (trail.edges.has(`${route.source} > ${route.target}`)) {
+                paintRoute(ink, route);
+            }
+        }
+        for (const box of near.filter((each) => trail.boxes.has(each.id))) {
+            const { steps, end } = trail.boxes.get(box.id);
+            paintRaised(ink, box, end, zoom);
+            if (steps.length) {
+                stepBadge(ink, box, steps);
+            }
+        }
+    }
+
+    /* "3", "2, 3" or "2 – 7": which steps of the chain a box holds. */
+    function stepBadge(ink, box, steps) {
+        const size = enlarged();
+        const [first, last] = [steps[0], steps[steps.length - 1]];
+        const text = steps.length > 2 ? `${first} – ${last}` : steps.join(", ");
+        const font = `700 ${12 * size}px ${FONT}`;
+        ink.font = font;
+        const width = Math.max(20 * size, ink.measureText(text).width + 12 * size);
+        const left = box.x - box.width / 2 - 10 * size;
+        const y = box.y - box.height / 2;
+        ink.fillStyle = view.colours.accent;
+        roundRect(ink, left, y - 10 * size, width, 20 * size, 10 * size);
+        ink.fill();
+        write(ink, text, left + width / 2, y + 0.5, font, view.colours["on-accent"], "center");
+    }
+
+    /* How much larger than in the picture a mark is drawn, so that it can be seen from far. */
+    function enlarged() {
+        return Math.min(Math.max(0.8 / view.cy.zoom(), 1), 1.7);
+    }
+
     /* An edge belongs to the group when it leaves a member's output side and reaches a member's input side. */
     function carries(route) {
         const source = view.lit.get(route.source);
@@ -844,8 +1020,23 @@
     }
 
     function paintLit(ink, box, mark, zoom) {
-        const { colours, selection } = view;
-        const chosen = view.home.get(selection.layer) === box.id;
+        paintRaised(ink, box, view.home.get(view.selection.layer) === box.id, zoom);
+        if (mark.in) {
+            paintPort(ink, box, "in");
+        }
+        if (mark.out) {
+            paintPort(ink, box, "out");
+        }
+        if (box.module) {
+            const text = `${mark.count} of ${box.layers.length}`;
+            badge(ink, box.x + box.width / 2 - 8, box.y + 5, text, view.colours.accent);
+        }
+        paintLock(ink, box);
+    }
+
+    /* A box over the veil, with a ring where it is chosen. */
+    function paintRaised(ink, box, chosen, zoom) {
+        const { colours } = view;
         ink.fillStyle = colours[`fill-${box.family}`];
         roundRect(ink, box.x - box.width / 2, box.y - box.height / 2, box.width, box.height, RADIUS);
         ink.fill();
@@ -859,15 +1050,6 @@
             outline(ink, box, colours.accent, 1.5, 1);
         }
         paintText(ink, box, zoom);
-        if (mark.in) {
-            paintPort(ink, box, "in");
-        }
-        if (mark.out) {
-            paintPort(ink, box, "out");
-        }
-        if (box.module) {
-            badge(ink, box.x + box.width / 2 - 8, box.y + 5, `${mark.count} of ${box.layers.length}`, colours.accent);
-        }
     }
 
     /* f- is a bar along the upper edge with a triangle that points in, f+ one along the lower edge with a dot. */
@@ -933,6 +1115,34 @@
         cy.zoom({ level: cy.zoom() * factor, renderedPosition: { x: cy.width() / 2, y: cy.height() / 2 } });
     }
 
+    /* Bring these boxes into the window, all if they can still be read then, else the upper ones. Boxes that are in it
+     * stay where they are. */
+    function showAll(ids) {
+        const { cy } = view;
+        const { left, right, top, bottom } = bounds(ids.map((id) => view.boxes.get(id)));
+        const seen = cy.extent();
+        if (left > seen.x1 && right < seen.x2 && top > seen.y1 && bottom < seen.y2) {
+            return;
+        }
+        const across = (cy.width() - EDGE) / (right - left);
+        const down = (cy.height() - 2 * EDGE) / (bottom - top);
+        const zoom = Math.max(Math.min(across, down, cy.zoom()), FIRST_ZOOM.least);
+        const middle = (cy.height() - (top + bottom) * zoom) / 2;
+        cy.viewport({
+            zoom,
+            pan: { x: (cy.width() - (left + right) * zoom) / 2, y: Math.max(middle, EDGE - top * zoom) },
+        });
+    }
+
+    function bounds(boxes) {
+        return {
+            left: Math.min(...boxes.map((box) => box.x - box.width / 2)),
+            right: Math.max(...boxes.map((box) => box.x + box.width / 2)),
+            top: Math.min(...boxes.map((box) => box.y - box.height / 2)),
+            bottom: Math.max(...boxes.map((box) => box.y + box.height / 2)),
+        };
+    }
+
     /* Bring a layer or a module into the window if it is outside of it. */
     function show(name, least = 0) {
         const { boxes, frames, home } = view;
@@ -958,6 +1168,9 @@
         const { layer, side, group } = view.selection;
         const before = view.groups.groups[group];
         view.groups = groups || NO_GROUPS;
+        for (const box of view.boxes.values()) {
+            box.padlocks = padlocks(box);
+        }
         view.selection = NOTHING;
         view.lit = null;
         if (layer && view.groups.layers[layer]) {
@@ -980,11 +1193,16 @@
             return;
         }
         select(wish.layer, wish.side, wish.group);
-        if (view.home.get(wish.layer) === wish.layer) {
-            show(wish.layer, EDGE);
-        } else if (view.home.has(wish.layer)) {
-            view.revealing = wish.layer;
-            tell("reveal", { layer: wish.layer, n: Math.round(performance.now()) });
+        reveal(wish.layer);
+    }
+
+    /* Bring a layer into view, with the modules around it opened. */
+    function reveal(layer) {
+        if (view.home.get(layer) === layer) {
+            show(layer, EDGE);
+        } else if (view.home.has(layer)) {
+            view.revealing = layer;
+            tell("reveal", { layer, n: Math.round(performance.now()) });
         }
     }
 
@@ -1007,6 +1225,13 @@
             litBoxes: view.lit ? [...view.lit.keys()] : [],
             visible: [...view.boxes.keys()],
             opened: [...view.frames.keys()],
+            padlocks: Object.fromEntries([...view.boxes.values()].map((box) => [box.id, box.padlocks])),
+            chain: view.tie && {
+                first: view.tie.first,
+                second: view.tie.second,
+                steps: view.trail && Object.fromEntries([...view.trail.boxes].map(([id, { steps }]) => [id, steps])),
+                edges: view.trail && [...view.trail.edges].filter((id) => !view.cy.getElementById(id).empty()),
+            },
         };
     }
 
@@ -1017,6 +1242,10 @@
         select,
         focus,
         focusGroup,
+        tie,
+        untie,
+        chain: setChain,
+        reveal,
         clear,
         toggle,
         theme,

@@ -12,6 +12,7 @@ from safetensors.torch import save
 from prunescope.core.errors import BadInput, BadPlan, PrunescopeError
 from prunescope.core.graph import Group, Side
 from prunescope.core.plan import Plan, cut_groups, plan
+from prunescope.explorer.chains import Tie, tie
 from prunescope.explorer.jobs import JobState
 from prunescope.explorer.session import Session, plans_from_original, weights
 from prunescope.explorer.view import group_layers
@@ -38,6 +39,17 @@ def selected_group(session: Session, selection: Mapping[str, Any] | None) -> Gro
     if chosen is not None and (chosen in held or layer in group_layers(graph, chosen)):
         return chosen
     return next(iter(held), None)
+
+
+def asked_tie(session: Session, wish: Mapping[str, Any] | None) -> Tie | None:
+    """What ties the two layers that the page asks about; None where it asks for none, or for none of this version."""
+    if not wish:
+        return None
+    try:
+        return tie(session.version.graph, str(wish["first"]), str(wish["second"]))
+    except BadInput:
+        # the page may still ask about layers of the version that was on screen before
+        return None
 
 
 def planned(

@@ -15,7 +15,7 @@ from dash.development.base_component import Component
 from prunescope.explorer import ids
 from prunescope.explorer.aria import aria
 from prunescope.explorer.drawing import Drawings, drawn, opened_after
-from prunescope.explorer.panels import cut, graph, group, groups, importance, versions
+from prunescope.explorer.panels import cut, graph, group, groups, importance, locked, versions, why
 from prunescope.explorer.session import Session, Version
 from prunescope.explorer.view import job_record, quantity
 
@@ -55,7 +55,7 @@ def create_app(session: Session, prefix: str = "/") -> Dash:
     app.layout = lambda: page(session, drawings)
     graph.register(app)
     groups.register(app)
-    for panel in (group, importance, cut, versions):
+    for panel in (group, why, locked, importance, cut, versions):
         panel.register(app, session)
     _register_graph_data(app, session, drawings)
     _register_shell(app, session)
@@ -80,6 +80,7 @@ def page(session: Session, drawings: Drawings) -> Any:
                 html.Main(graph.layout(sent, list(compress(levels, off))), className="page-stage"),
                 html.Div(versions.strip(session), className="page-versions"),
                 html.Aside(_panel(session), className="page-panel", **aria(label="Inspector")),
+                locked.dialog(),
                 dcc.Interval(id=ids.POLL, interval=POLL_MS),
                 dcc.Store(id=ids.SHOWN, data=version.id),
                 dcc.Store(id=ids.REVISION, data=revision),

@@ -1,4 +1,4 @@
-"""Accessibility attributes, whose names are no Python identifiers."""
+"""Attributes of elements whose names are no Python identifiers."""
 
 from __future__ import annotations
 
@@ -8,3 +8,8 @@ from typing import Any
 def aria(**attributes: str) -> dict[str, Any]:
     """aria(label="Versions", live="polite") -> {"aria-label": "Versions", "aria-live": "polite"}."""
     return {f"aria-{name}": value for name, value in attributes.items()}
+
+
+def data(**attributes: str) -> dict[str, Any]:
+    """data(layer="conv1") -> {"data-layer": "conv1"}: what a browser script reads off a button."""
+    return {f"data-{name}": value for name, value in attributes.items()}

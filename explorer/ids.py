@@ -17,11 +17,13 @@ PICTURE = "picture"  # `picture_record`
 GROUPS = "groups"  # `view.coupling_record`
 HEAT = "heat"  # {layer id: 0..1} or None
 FOCUS = "focus"  # {layer, side}: select this from the server; side may be None
+CHAIN = "chain"  # `chains.Tie` that the graph shows, or None
 
 # Stores that the graph writes and the server reads
 SELECTION = "selection"  # {layer, side, group}; all None when nothing is selected
 TOGGLE = "toggle"  # {module, n}: open or close this module; n differs each time
 REVEAL = "reveal"  # {layer, n}: open the modules around this layer
+WHY = "why"  # {first, second}: show what ties these two layers; None when no chain is asked for
 DRAWN = "drawn"  # true once the first picture is on the screen
 
 # The session
@@ -47,9 +49,18 @@ VERSION_BUTTON = "version-button"  # pattern: one for each version
 GROUP_LIST = "group-list"
 GROUP_FILTER = "group-filter"
 
+# What cannot be cut
+LOCKED_OPEN = "locked-open"
+LOCKED_DIALOG = "locked-dialog"
+
 # The panels
 PANEL_TABS = "panel-tabs"
 GROUP_PANEL = "group-panel"
+GROUP_HEAD = "group-head"  # what is selected
+GROUP_REST = "group-rest"  # its members
+WHY_PART = "why-part"  # hidden while nothing is selected
+WHY_SECOND = "why-second"
+WHY_ANSWER = "why-answer"
 IMPORTANCE_GROUP = "importance-group"
 IMPORTANCE_NOTE = "importance-note"
 IMPORTANCE_OVERVIEW = "importance-overview"

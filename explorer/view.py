@@ -16,6 +16,7 @@ from prunescope.core.importance import Scores, member_importance
 from prunescope.core.plan import cut_groups
 from prunescope.explorer.jobs import JobState
 from prunescope.explorer.layout import LayerBox
+from prunescope.explorer.locked import Padlock, padlocks
 from prunescope.explorer.session import Session, Version
 
 SIDE_SIGNS = {"in": "f\u207b", "out": "f\u207a", "both": "f\u207b f\u207a"}
@@ -52,8 +53,8 @@ def coupling_record(graph: DependencyGraph) -> dict[str, Any]:
     Returns:
         `layers`: layer -> {"out": group index or None, "in": ...}, the group with most of the side's indices; `shared`:
         layer -> {side: indices of all its groups}, where a side holds several; `groups`, by index: {name, kind, size,
-        members: [{layer, side}], lead: {layer, side} that shows it, lock}; `locked`: layer -> reason why its output
-        side cannot be cut.
+        members: [{layer, side}], lead: {layer, side} that shows it, lock}; `locked`: layer -> its padlocks, each
+        {place, whole, text, reason, where}.
     """
     groups = (*graph.groups, *graph.locked_groups)
     sides = side_groups(graph)
@@ -78,7 +79,17 @@ def coupling_record(graph: DependencyGraph) -> dict[str, Any]:
             }
             for group in groups
         ],
-        "locked": {name: locks[found["out"][0]] for name, found in sides.items() if locks.keys() & found["out"][:1]},
+        "locked": {name: [_padlock_record(lock) for lock in own] for name, own in padlocks(graph).items()},
+    }
+
+
+def _padlock_record(lock: Padlock) -> dict[str, Any]:
+    return {
+        "place": lock.place,
+        "whole": lock.is_whole,
+        "text": lock.text,
+        "reason": lock.reason,
+        "where": lock.where,
     }
 
 
@@ -132,6 +143,16 @@ def _leads(
 def group_layers(graph: DependencyGraph, group: Group) -> dict[str, str]:
     """The layers that hold a member of the group, by name, with the side that it is on: "in", "out" or "both"."""
     return _layers_of_groups(graph, (group,))[group.index]
+
+
+def shown_layer(graph: DependencyGraph, path: str) -> str | None:
+    """The layer that the graph shows for a module: of its name, or the first that reads a weight of it."""
+    if any(layer.name == path for layer in graph.layers):
+        return path
+    readers = (
+        layer.name for layer in graph.layers if any(name.rpartition(".")[0] == path for name in layer.parameters)
+    )
+    return next(readers, None)
 
 
 def _layers_of_groups(graph: DependencyGraph, groups: Sequence[Group]) -> dict[int, dict[str, str]]:

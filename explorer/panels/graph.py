@@ -13,10 +13,10 @@ from prunescope.explorer import ids
 from prunescope.explorer.aria import aria
 
 # store -> function of window.dash_clientside.graph that is given its data
-READERS = {ids.PICTURE: "draw", ids.GROUPS: "groups", ids.HEAT: "heat", ids.FOCUS: "focus"}
+READERS = {ids.PICTURE: "draw", ids.GROUPS: "groups", ids.HEAT: "heat", ids.FOCUS: "focus", ids.CHAIN: "chain"}
 
 # stores that the graph writes
-WRITTEN = (ids.SELECTION, ids.TOGGLE, ids.REVEAL, ids.DRAWN)
+WRITTEN = (ids.SELECTION, ids.TOGGLE, ids.REVEAL, ids.WHY, ids.DRAWN)
 
 # button -> function, what it says, what it does
 TOOLS = {
@@ -37,6 +37,7 @@ LEGEND = {
     "graph-key-out": "output side f+",
     "graph-key-skip": "skips layers",
     "graph-key-concat": "concatenated",
+    "graph-key-lock": "cannot be cut",
 }
 
 

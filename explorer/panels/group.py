@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from dash import Dash, Input, Output, html
@@ -13,8 +12,11 @@ from prunescope.core.cost import ledger
 from prunescope.core.graph import DependencyGraph, Lock, Side
 from prunescope.explorer import ids
 from prunescope.explorer.actions import selected_group
+from prunescope.explorer.locked import Padlock, padlocks
+from prunescope.explorer.panels import why
+from prunescope.explorer.panels.words import breakable, capital
 from prunescope.explorer.session import Session
-from prunescope.explorer.view import LayerRow, group_sentence, layer_rows, member_rows, quantity
+from prunescope.explorer.view import LayerRow, group_sentence, layer_rows, member_rows, quantity, shown_layer
 
 HEADINGS = ("Layer and parameters", "Dim", "Size", "Per unit", "Side")
 SHOWN_ROWS = 300
@@ -22,43 +24,47 @@ SIDE_CLASSES = {"f\u207b": "side-in", "f\u207a": "side-out"}
 
 
 def layout(session: Session) -> Component:
-    return html.Div(content(session, None), id=ids.GROUP_PANEL, className="panel-body")
+    head, rest = content(session, None)
+    return html.Div(
+        [html.Div(head, id=ids.GROUP_HEAD), why.layout(), html.Div(rest, id=ids.GROUP_REST)],
+        id=ids.GROUP_PANEL,
+        className="panel-body",
+    )
 
 
 def register(app: Dash, session: Session) -> None:
     @app.callback(
-        Output(ids.GROUP_PANEL, "children"),
+        Output(ids.GROUP_HEAD, "children"),
+        Output(ids.GROUP_REST, "children"),
         Input(ids.SELECTION, "data"),
         Input(ids.SHOWN, "data"),
         prevent_initial_call=True,
     )
-    def show(selection: dict[str, Any] | None, shown: int) -> list[Component]:
+    def show(selection: dict[str, Any] | None, shown: int) -> tuple[list[Component], list[Component]]:
         return content(session, selection)
 
 
-def content(session: Session, selection: dict[str, Any] | None) -> list[Component]:
-    """What the panel shows for a selection."""
+def content(session: Session, selection: dict[str, Any] | None) -> tuple[list[Component], list[Component]]:
+    """What the panel shows for a selection: what it is and why it cannot be cut, then what it is made of."""
     if not selection or not selection.get("layer"):
-        return [_invitation(session)]
+        return [_invitation(session)], []
     graph, layer = session.version.graph, str(selection["layer"])
     side: Side = "in" if selection.get("side") == "in" else "out"
     group = selected_group(session, selection)
+    notes = _padlock_notes(graph, layer, group)
     if group is None:
-        return _nothing(graph, layer, side)
-    return [
+        return [*_no_group(graph, layer, side), *notes], []
+    head = [
         html.H2([*_lock_icon(group), *breakable(group.name or "(model)")], className="panel-title"),
         html.P(breakable(group_sentence(graph, group, layer, side)), className="lead"),
-        *_lock(graph, group),
+        *notes,
+    ]
+    rest = [
         *_sides(graph, group, layer, side),
         *([] if group.lock else [_facts(session, group)]),
-        _members(graph, group),
+        _members(graph, group, layer),
     ]
-
-
-def breakable(text: str) -> list[str | Component]:
-    """Text with names that may be broken after a dot or an underscore, and are copied as they are."""
-    parts = re.split(r"(?<=[._])(?=\w)", text)
-    return [piece for part in parts[:-1] for piece in (part, html.Wbr())] + parts[-1:]
+    return head, rest
 
 
 def _invitation(session: Session) -> Component:
@@ -78,15 +84,13 @@ def _invitation(session: Session) -> Component:
     )
 
 
-def _nothing(graph: DependencyGraph, layer: str, side: Side) -> list[Component]:
-    """A side without a group: what holds its units fast, where anything does."""
-    module = next((each.module for each in graph.layers if each.name == layer), layer)
-    locks = [lock for lock in graph.locks if lock.layer == layer or lock.parameter.rpartition(".")[0] == module]
+def _no_group(graph: DependencyGraph, layer: str, side: Side) -> list[Component]:
+    if all(each.name != layer for each in graph.layers):
+        return [html.H2(breakable(layer), className="panel-title"), html.P("This version has no such layer.")]
     where = "output" if side == "out" else "input"
     return [
         html.H2(breakable(layer), className="panel-title"),
         html.P(f"Its {where} side has no units that go together with those of other layers.", className="lead"),
-        *(_lock_note(graph, lock) for lock in locks),
     ]
 
 
@@ -139,23 +143,31 @@ def _lock_icon(group: Group) -> list[Component]:
     return [html.Span(className="lock-icon")] if group.lock else []
 
 
-def _lock(graph: DependencyGraph, group: Group) -> list[Component]:
-    return [_lock_note(graph, group.lock)] if group.lock else []
+def _padlock_notes(graph: DependencyGraph, layer: str, group: Group | None) -> list[Component]:
+    """Why the group cannot be cut, then what else of the layer cannot."""
+    locks = padlocks(graph).get(layer, ())
+    shown = [_of_group(group.lock)] if group and group.lock else []
+    told = {lock.origin for lock in shown}
+    return [_lock_note(graph, lock) for lock in (*shown, *(lock for lock in locks if lock.origin not in told))]
 
 
-def _lock_note(graph: DependencyGraph, lock: Lock) -> Component:
-    """Why units cannot go, with the layer and the line that fix them."""
-    part = "" if lock.units == lock.size else f" ({lock.units} of {lock.size} units)"
+def _of_group(lock: Lock) -> Padlock:
+    weight = f"{lock.parameter}, dimension {lock.dim}"
+    return Padlock("group", lock.units, lock.units, lock.reason, lock.layer, lock.source, (weight,))
+
+
+def _lock_note(graph: DependencyGraph, lock: Padlock) -> Component:
+    """What cannot be cut and why, with the layer and the line where the reason arises."""
+    weights = [html.Div(html.Code(breakable(weight))) for weight in lock.weights]
     return html.Div(
         [
-            html.Div([html.Span(className="lock-icon"), html.B("Cannot be cut"), part]),
-            html.P(f"{lock.reason[:1].upper()}{lock.reason[1:]}."),
+            html.Div([html.Span(className="lock-icon"), html.B(capital(lock.text))]),
+            html.P(f"{capital(lock.reason)}."),
             html.Dl(
                 [
-                    *([html.Dt("Fixed by"), html.Dd(_layer(graph, lock.layer, "out"))] if lock.layer else []),
+                    *([html.Dt("Arises in"), html.Dd(_layer(graph, lock.layer, "out"))] if lock.layer else []),
                     *([html.Dt("Source"), html.Dd(html.Code(lock.source))] if lock.source else []),
-                    html.Dt("Weight"),
-                    html.Dd(html.Code(breakable(f"{lock.parameter}, dimension {lock.dim}"))),
+                    *([html.Dt("Weight" if len(weights) == 1 else "Weights"), html.Dd(weights)] if weights else []),
                 ]
             ),
         ],
@@ -164,10 +176,11 @@ def _lock_note(graph: DependencyGraph, lock: Lock) -> Component:
 
 
 def _layer(graph: DependencyGraph, name: str, side: str, group: Group | None = None) -> Component:
-    """A button that goes to a layer, where the graph shows one of this name."""
-    if not any(layer.name == name for layer in graph.layers):
+    """A button that goes to a layer, where the graph shows one for this name."""
+    shown = shown_layer(graph, name)
+    if shown is None:
         return html.Span(breakable(name))
-    return html.Button(breakable(name), className="link", title="Show it in the graph", **_way_to(name, side, group))
+    return html.Button(breakable(name), className="link", title="Show it in the graph", **_way_to(shown, side, group))
 
 
 def _way_to(layer: str, side: str, group: Group | None) -> dict[str, Any]:
@@ -175,12 +188,12 @@ def _way_to(layer: str, side: str, group: Group | None) -> dict[str, Any]:
     return {"data-layer": layer, "data-side": side} | ({"data-group": str(group.index)} if group else {})
 
 
-def _members(graph: DependencyGraph, group: Group) -> Component:
+def _members(graph: DependencyGraph, group: Group, selected: str) -> Component:
     rows = layer_rows(member_rows(group))
     table = html.Table(
         [
             html.Thead(html.Tr([html.Th(heading) for heading in HEADINGS])),
-            html.Tbody([_row(graph, group, row) for row in rows[:SHOWN_ROWS]]),
+            html.Tbody([_row(graph, group, row, selected) for row in rows[:SHOWN_ROWS]]),
         ],
         className="members",
     )
@@ -188,7 +201,7 @@ def _members(graph: DependencyGraph, group: Group) -> Component:
     return html.Div([table, html.P(f"… and {rest} more", className="muted")]) if rest > 0 else table
 
 
-def _row(graph: DependencyGraph, group: Group, row: LayerRow) -> Component:
+def _row(graph: DependencyGraph, group: Group, row: LayerRow, selected: str) -> Component:
     side = SIDE_CLASSES.get(row.side, "side-both")
     names = ", ".join((*row.weights, *row.statistics))
     return html.Tr(
@@ -196,6 +209,7 @@ def _row(graph: DependencyGraph, group: Group, row: LayerRow) -> Component:
             html.Td(
                 [
                     _layer(graph, row.layer, "in" if side == "side-in" else "out", group),
+                    *why.asks(graph, row.layer, selected),
                     html.Div(breakable(names), className="muted"),
                 ],
                 className="path",

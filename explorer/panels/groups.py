@@ -11,12 +11,14 @@ from dash.development.base_component import Component
 
 from prunescope.explorer import ids
 from prunescope.explorer.aria import aria
+from prunescope.explorer.panels import locked
 
 
 def layout() -> Component:
     return html.Div(
         [
             html.H3("Groups"),
+            locked.opener(),
             dmc.TextInput(id=ids.GROUP_FILTER, placeholder="Find a group or layer", size="xs",
                           **aria(label="Find a group or layer")),
             html.Div(id=ids.GROUP_LIST, className="group-list"),

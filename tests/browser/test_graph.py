@@ -39,7 +39,8 @@ def groups() -> Groups:
     for number, members in enumerate((SHARED, inner)):
         for layer, side in members:
             sides[layer].update(dict.fromkeys(("in", "out") if side == "both" else (side,), number))
-    return {"layers": sides, "groups": found, "locked": {"fc": "output of the model"}}
+    padlock = {"place": "out", "whole": True, "text": "output side", "reason": "output of the model", "where": "fc"}
+    return {"layers": sides, "groups": found, "locked": {"fc": [padlock]}}
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_a_tap_beside_everything_clears_the_selection(graph: Page) -> None:
 def test_a_locked_layer_says_why(graph: Page) -> None:
     tap(graph, "fc")
     assert state(graph)["group"] is None
-    expect(graph.locator("#graph-live")).to_have_text("fc: output of the model")
+    expect(graph.locator("#graph-live")).to_have_text("fc: output side: output of the model")
 
 
 def test_selecting_what_is_selected_changes_nothing(graph: Page) -> None:

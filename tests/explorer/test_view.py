@@ -18,6 +18,7 @@ from prunescope.core.graph import Side
 from prunescope.core.plan import cut_groups
 from prunescope.explorer import view
 from prunescope.explorer.gallery import open_model
+from prunescope.explorer.locked import padlocks
 from prunescope.explorer.session import Session
 from tests.models import flattened, grouped, image, ragged
 
@@ -88,11 +89,11 @@ def test_the_members_of_every_group_are_the_layers_that_own_them(graph: Dependen
         assert {graph.layer(name).module for name in layers} == set(group.layers)
 
 
-def test_locked_are_the_layers_whose_output_cannot_be_cut(graph: DependencyGraph) -> None:
-    table = graph.table()
-    refused = table[table["why_not"] != ""]["why_not"].to_dict()
-    assert view.coupling_record(graph)["locked"] == refused
-    assert refused
+def test_locked_are_the_padlocks_of_the_layers(graph: DependencyGraph) -> None:
+    record = as_sent(view.coupling_record(graph))["locked"]
+    assert {name: [(lock["text"], lock["reason"], lock["where"]) for lock in own] for name, own in record.items()} == {
+        name: [(lock.text, lock.reason, lock.where) for lock in own] for name, own in padlocks(graph).items()
+    }
 
 
 def test_a_convolution_holds_its_group_on_one_side_and_a_norm_on_both() -> None:
@@ -116,6 +117,24 @@ def test_a_layer_whose_two_sides_are_in_one_group_is_on_both() -> None:
 
     graph = trace(Residual(), image())
     assert view.group_layers(graph, graph.group("first")) == {"first": "out", "square": "both", "last": "in"}
+
+
+def test_a_module_without_a_call_is_shown_by_the_layer_that_reads_its_weight() -> None:
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(6, 5), nn.Linear(5, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = nn.functional.linear(x, self.first.weight, self.first.bias)
+            out: Tensor = self.last(x)
+            return out
+
+    graph = trace(Functional(), torch.randn(2, 6))
+    shown = view.shown_layer(graph, "first")
+    assert shown is not None
+    assert "first.weight" in graph.layer(shown).parameters
+    assert (view.shown_layer(graph, "last"), view.shown_layer(graph, "(model)")) == ("last", None)
 
 
 def test_a_row_for_each_member_says_where_it_is_and_how_much_of_it_a_unit_holds() -> None:
