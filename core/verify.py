@@ -24,7 +24,7 @@ from prunescope.core.labels import Statistic, Vector
 from prunescope.core.preserve import Watch, preserved, uncompiled
 from prunescope.core.rebuild import as_kind, cut, rebuilt
 from prunescope.core.rules.table import operation_name
-from prunescope.core.trace import plain_output, without_fused_paths
+from prunescope.core.run import plain_output, without_fused_paths
 
 TOLERANCE = 1e-5  # largest difference, relative to the largest output
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from prunescope.core import DependencyGraph, Lock
 from prunescope.core.labels import Fixed, Vector
-from prunescope.core.trace import ParameterDims
+from prunescope.core.run import ParameterDims
 
 Place: TypeAlias = Literal["out", "in", "weight", "group"]
 

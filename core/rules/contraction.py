@@ -166,7 +166,8 @@ def grouped_product(call: Call) -> Sequence[Dims]:
         for dim in (*a, *b):
             call.space.lock(dim, COMPETING)
         return [tuple(Fixed(COMPETING) for _ in call.outputs[0].shape)]
-    call.space.lock(b[0], COMPETING)
+    for dim in (a[0], b[0]):
+        call.space.lock(dim, COMPETING)
     call.space.join(a[1], b[1])
     call.role(right, 1, "in")
     call.role(right, 2, "out")

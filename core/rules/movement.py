@@ -56,6 +56,8 @@ def as_strided(call: Call) -> Sequence[Dims]:
     before, after = call.tensors[0], call.outputs[0]
     dims = call.labels(before)
     result: list[Dim] = [Fixed(BY_STRIDES)] * after.dim()
+    if all(isinstance(dim, Fixed) for dim in dims):
+        return [tuple(result)]
     runs = [_runs_along(before, after, d) for d in range(before.dim())]
     for d, dim in enumerate(dims):
         if isinstance(dim, Fixed):
@@ -70,7 +72,10 @@ def as_strided(call: Call) -> Sequence[Dims]:
 
 
 def _runs_along(before: Tensor, after: Tensor, d: int) -> set[int]:
-    """The dimensions of the result along which the position in dimension `d` of the operand changes."""
+    """The dimensions of the result along which the position in dimension `d` of the operand changes.
+
+    None where the result reads memory that is not the operand's.
+    """
     reach = [
         tensor.storage_offset() + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
         for tensor in (before, after)
@@ -79,6 +84,8 @@ def _runs_along(before: Tensor, after: Tensor, d: int) -> set[int]:
     positions = torch.arange(before.shape[d]).view([-1 if n == d else 1 for n in range(before.dim())])
     memory.as_strided(before.shape, before.stride(), before.storage_offset()).copy_(positions.expand(before.shape))
     found = memory.as_strided(after.shape, after.stride(), after.storage_offset())
+    if not after.numel() or int(found.min()) < 0:
+        return set()
     return {n for n in range(after.dim()) if bool((found != found.narrow(n, 0, 1)).any())}
 
 

@@ -1,0 +1,380 @@
+"""One forward pass, watched: operations, layers, and the labels that flow with the values."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from prunescope.core.graph import Operation
+from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
+from prunescope.core.preserve import Watch, uncompiled
+from prunescope.core.rules import Call, rule_for
+from prunescope.core.rules.table import operation_name, tensors_in
+from prunescope.core.shapes import READS_VALUES, without_values
+from prunescope.core.size_calls import SizeCalls, functions_in_the_open
+from prunescope.core.sizes import heard_by, remembered_attributes
+
+INPUT = Fixed("it meets the model's input")
+NUMBERS = Fixed("it holds integers: numbers of positions, not weights")
+OUTPUT = "it is the model's output"
+_OWN_FOLDERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterDims:
+    """A parameter or buffer that the run read."""
+
+    name: str  # full name; the first one of a tied parameter
+    tensor: Tensor
+    dims: Dims  # its labels
+    is_buffer: bool
+
+
+@dataclass(slots=True)
+class Value:
+    """What the trace knows of a tensor."""
+
+    dims: Dims
+    producer: str | None  # name of the layer that made it; None for parameters, constants and their like
+    is_weight: bool  # made of parameters alone
+    is_hollow: bool  # has no values: an operation before it was answered by shape alone
+    made_of: tuple[str, ...] = ()  # names of the parameters and buffers that alone it was made of
+
+
+@dataclass(slots=True)
+class LayerNotes:
+    """A layer while the model still runs."""
+
+    name: str
+    module: str
+    kind: str
+    is_module: bool
+    source: str
+    parameters: dict[str, None] = field(default_factory=dict)
+    inputs: dict[str, Tensor | None] = field(default_factory=dict)
+    input_shapes: list[tuple[int, ...]] = field(default_factory=list)
+    input_dims: list[Dims] = field(default_factory=list)
+    output_shape: tuple[int, ...] = ()
+    output_dims: Dims = ()
+
+
+class _NeedsValues(Exception):
+    """The model decides by values that were left out; run it again with values."""
+
+
+class Run(Watch):
+    """Watches one or more forward passes and writes down operations, layers and labels."""
+
+    def __init__(self, model: nn.Module, with_values: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.model = model
+        self.with_values = with_values
+        self.space = LabelSpace()
+        self.operations: list[Operation] = []
+        self.reference_operations = 0
+        self.layers: dict[str, LayerNotes] = {}
+        self.edges: dict[tuple[str, str], None] = {}
+        self.parameters: dict[str, ParameterDims] = {}
+        self.notes: list[str] = []
+        self.output_shapes: tuple[tuple[int, ...], ...] = ()
+        self.roles: list[tuple[Vector, str]] = []
+        self.modules = dict(model.named_modules())
+        self.paths = {module: name for name, module in self.modules.items()}
+        self.stack: list[tuple[nn.Module, str, str]] = []  # module, its path, the layer's name or "" for a container
+        self.calls: Counter[str] = Counter()
+        self.values: dict[int, tuple[weakref.ref[Tensor], Value]] = {}  # by id, which another tensor may take over
+        self.named_parameters = _named_tensors(self.modules, "_parameters")
+        # of several names for one tensor, the first
+        self.known = {id(tensor): (name, True) for name, tensor in reversed(_named_tensors(self.modules, "_buffers"))}
+        self.known |= {id(tensor): (name, False) for name, tensor in reversed(self.named_parameters)}
+        self.dims_by_id: dict[int, Dims] = {}
+
+    @property
+    def path(self) -> str:
+        return self.stack[-1][1] if self.stack else ""
+
+    def unreached(self) -> list[str]:
+        """Names of the parameters that no operation has read."""
+        return [name for name, p in self.named_parameters if id(p) not in self.dims_by_id and p.numel()]
+
+    def execute(self, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
+        """One forward pass. Raises whatever the model raises."""
+        args, kwargs = call
+        self.calls.clear()
+        self.stack.clear()
+        self._enter_inputs(call)
+        with without_fused_paths(self.model), self._module_hooks(), self._remembering_sizes(), self:
+            result = self.model(*args, **kwargs)
+        # what no call of torch's own functions led to has no bounds that could be read
+        for taken in self.space.slices:
+            self.space.lock(taken.labels, BY_POSITION)
+        for labels in self.space.repeats:
+            self.space.lock(labels, REPEATED)
+        self.space.slices.clear()
+        self.space.repeats.clear()
+        self._leave_outputs(result)
+
+    def _enter_inputs(self, call: Any) -> None:
+        for leaf in tree_leaves(call):
+            if isinstance(leaf, Tensor):
+                dims = tuple(INPUT for _ in leaf.shape)
+                self._remember(leaf, Value(dims, "input", is_weight=False, is_hollow=False))
+                if "input" not in self.layers:
+                    self.layers["input"] = LayerNotes(
+                        "input", "", "input", False, "", output_shape=tuple(leaf.shape), output_dims=dims
+                    )
+
+    def _leave_outputs(self, result: Any) -> None:
+        tensors = [leaf for leaf in tree_leaves(plain_output(result)) if isinstance(leaf, Tensor)]
+        if not tensors:
+            raise TypeError(f"the model's output holds no tensor: {type(result).__name__}")
+        shapes = tuple(tuple(tensor.shape) for tensor in tensors)
+        self.output_shapes = self.output_shapes or shapes
+        sink = self.layers.setdefault("output", LayerNotes("output", "", "output", False, ""))
+        sink.output_shape = sink.output_shape or shapes[0]
+        for tensor in tensors:
+            value = self._value(tensor)
+            sink.input_dims.append(value.dims)
+            sink.input_shapes.append(tuple(tensor.shape))
+            for dim in value.dims:
+                self.space.lock(dim, OUTPUT)
+            if value.producer:
+                self.edges[value.producer, "output"] = None
+
+    @contextmanager
+    def _remembering_sizes(self) -> Iterator[None]:
+        """Sizes in the model's code remember where they came from."""
+        with ExitStack() as stack:
+            calls = SizeCalls(self.space, lambda tensor: self._value(tensor).dims, self._relabel)
+            stack.enter_context(remembered_attributes(self.modules))
+            stack.enter_context(functions_in_the_open())
+            stack.enter_context(heard_by(calls))
+            stack.enter_context(calls)
+            yield
+
+    def _relabel(self, tensor: Tensor, dims: Dims) -> None:
+        self._value(tensor).dims = dims
+
+    @contextmanager
+    def _module_hooks(self) -> Iterator[None]:
+        """Know which module is running, without a hook on the model itself."""
+        handles = [
+            nn.modules.module.register_module_forward_pre_hook(self._enter_module),
+            nn.modules.module.register_module_forward_hook(self._leave_module),
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _enter_module(self, module: nn.Module, inputs: Any) -> None:
+        path = self.paths.get(module)
+        if path is None:
+            parent = self.stack[-1] if self.stack else (module, "", "")
+            self.stack.append((module, parent[1], parent[2]))
+            return
+        inside = self.stack[-1][2] if self.stack else ""
+        name = inside or (
+            "" if next(module.children(), None) is not None else self._call_name(path or type(module).__name__)
+        )
+        self.stack.append((module, path, name))
+
+    def _leave_module(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self.stack.pop()
+
+    def _call_name(self, name: str) -> str:
+        self.calls[name] += 1
+        return name if self.calls[name] == 1 else f"{name}#{self.calls[name]}"
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = operation_name(function)
+        read = tensors_in((*args, *kwargs.values()))
+        known = [self._value(tensor) for tensor in read]
+        hollow = any(value.is_hollow for value in known)
+        if hollow and name in READS_VALUES:
+            raise _NeedsValues(name)
+        result = None if self.with_values else without_values(function, args, hollow)
+        hollow = hollow or result is not None
+        if result is None:
+            result = function(*args, **kwargs)
+        outputs = (
+            (result,)
+            if isinstance(result, Tensor)
+            else tuple(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
+        )
+        is_weight = bool(known) and all(value.is_weight for value in known)
+        made_of = tuple(dict.fromkeys(name for value in known for name in value.made_of)) if is_weight else ()
+        producers = [value.producer for value in known]
+        layer = self._layer(name, read, known) if any(producers) else None
+        self._operation(name, layer)
+        dims = self._apply_rule(function, args, kwargs, outputs)
+        producer = layer.name if layer else None
+        for tensor, labels in zip(outputs, dims, strict=True):
+            self._remember(tensor, Value(labels, producer, is_weight, hollow, made_of))
+        if layer and outputs:
+            layer.output_shape, layer.output_dims = tuple(outputs[0].shape), dims[0]
+        return result
+
+    def _operation(self, name: str, layer: LayerNotes | None) -> None:
+        self.space.operation = len(self.operations)
+        source = _source_line(sys._getframe(2))
+        if layer and not layer.source:
+            layer.source = source
+        self.operations.append(Operation(len(self.operations), name, layer.name if layer else "", source))
+
+    def _layer(self, operation: str, read: list[Tensor], known: list[Value]) -> LayerNotes:
+        """The layer that the running operation belongs to, with the edges into it."""
+        module, path, name = self.stack[-1] if self.stack else (self.model, "", "")
+        kind = operation.split(".")[-1].strip("_").removeprefix("native_")
+        if not name:
+            name = self._call_name(f"{path}.{kind}" if path else kind)
+            notes = LayerNotes(name, path, kind, False, "")
+        else:
+            notes = LayerNotes(name, path, type(module).__name__, True, "")
+        notes = self.layers.setdefault(name, notes)
+        for tensor, value in zip(read, known, strict=True):
+            notes.parameters.update(dict.fromkeys(value.made_of))
+            if value.producer and value.producer != name:
+                if (value.producer, name) not in self.edges:
+                    notes.input_shapes.append(tuple(tensor.shape))
+                    notes.input_dims.append(value.dims)
+                self.edges[value.producer, name] = None
+        return notes
+
+    def _apply_rule(
+        self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: tuple[Tensor, ...]
+    ) -> list[Dims]:
+        call = Call(
+            space=self.space,
+            function=function,
+            positional=args,
+            keywords=kwargs,
+            outputs=outputs,
+            labels=lambda tensor: self._value(tensor).dims,
+            module=self.path,
+            role=self._role,
+        )
+        rule = rule_for(function)
+        if rule is None:
+            return self._unknown(call)
+        return [
+            tuple(ONE_INDEX if size == 1 else dim for dim, size in zip(dims, tensor.shape, strict=True))
+            for dims, tensor in zip(rule(call), outputs, strict=True)
+        ]
+
+    def _unknown(self, call: Call) -> list[Dims]:
+        """No rule: nothing is guessed. What it reads is locked, what it writes has no units."""
+        name = operation_name(call.function)
+        reason = (
+            f"no rule says how {name} couples its dimensions (register one with "
+            f'prunescope.core.rules.register("{name}"))'
+        )
+        for tensor in call.tensors:
+            for dim in call.labels(tensor):
+                self.space.lock(dim, reason)
+        fixed = Fixed(reason if call.tensors else CONSTANT.reason)
+        return [tuple(fixed for _ in tensor.shape) for tensor in call.outputs]
+
+    def _role(self, tensor: Tensor, dim: int, side: str) -> None:
+        value = self._value(tensor)
+        labels = value.dims[dim]
+        if value.is_weight and not isinstance(labels, Fixed):
+            self.roles.append((labels, side))
+
+    def _value(self, tensor: Tensor) -> Value:
+        found = self.values.get(id(tensor))
+        if found is not None and found[0]() is tensor:
+            return found[1]
+        value = self._new_value(tensor)
+        self._remember(tensor, value)
+        return value
+
+    def _remember(self, tensor: Tensor, value: Value) -> None:
+        self.values[id(tensor)] = (weakref.ref(tensor), value)
+
+    def _new_value(self, tensor: Tensor) -> Value:
+        """A tensor seen for the first time: a parameter, a buffer, or a constant that the code made."""
+        if id(tensor) not in self.known:
+            return Value(tuple(CONSTANT for _ in tensor.shape), None, is_weight=True, is_hollow=False)
+        name, is_buffer = self.known[id(tensor)]
+        if id(tensor) not in self.dims_by_id:
+            dims = self._new_dims(tensor)
+            self.dims_by_id[id(tensor)] = dims
+            self.parameters[name] = ParameterDims(name, tensor, dims, is_buffer)
+        return Value(self.dims_by_id[id(tensor)], None, is_weight=True, is_hollow=False, made_of=(name,))
+
+    def _new_dims(self, tensor: Tensor) -> Dims:
+        if not tensor.is_floating_point() and not tensor.is_complex():
+            return tuple(NUMBERS for _ in tensor.shape)
+        return tuple(self.space.new(size) if size > 1 else ONE_INDEX for size in tensor.shape)
+
+
+def _named_tensors(modules: Mapping[str, nn.Module], registry: str) -> list[tuple[str, Tensor]]:
+    """Full name and tensor of all parameters, or of all buffers: `registry` is where a module holds them."""
+    return [
+        (f"{path}.{name}" if path else name, tensor)
+        for path, module in modules.items()
+        for name, tensor in vars(module)[registry].items()
+        if tensor is not None
+    ]
+
+
+@contextmanager
+def without_fused_paths(model: nn.Module) -> Iterator[None]:
+    """Attention, recurrent layers and compiled modules come apart into the operations that the rules know."""
+    attention, recurrent = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    # convolutions are slow without it, so only where a recurrent layer would hide its gates in it
+    torch._C._set_mkldnn_enabled(recurrent and not any(isinstance(module, nn.RNNBase) for module in model.modules()))
+    try:
+        with uncompiled():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(attention)
+        torch._C._set_mkldnn_enabled(recurrent)
+
+
+def plain_output(result: Any) -> Any:
+    """Outputs that are objects with fields (dataclasses, `ModelOutput`) as plain containers."""
+    if isinstance(result, Mapping):
+        return {key: plain_output(value) for key, value in result.items()}
+    if isinstance(result, list | tuple):
+        return [plain_output(value) for value in result]
+    if hasattr(result, "__dataclass_fields__"):
+        return {key: plain_output(getattr(result, key)) for key in result.__dataclass_fields__}
+    return result
+
+
+def _source_line(frame: FrameType | None) -> str:
+    """The innermost line of code that is neither torch's nor ours."""
+    while frame is not None:
+        code = frame.f_code
+        file = _users_file(code.co_filename)
+        if file:
+            return f"{file}:{frame.f_lineno} in {code.co_name}"
+        if code is Run.execute.__code__:
+            return ""
+        frame = frame.f_back
+    return ""
+
+
+@cache
+def _users_file(path: str) -> str:
+    """The name of a file of code; "" where it is torch's, ours, or none."""
+    return "" if path.startswith((*_OWN_FOLDERS, "<")) else Path(path).name
