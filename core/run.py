@@ -203,6 +203,12 @@ class Run(Watch):
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if rule_for(function) is None:
+            # inference mode hands over operations that are otherwise taken apart on the way here
+            with self:
+                parts = function.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
         name = operation_name(function)
         read = tensors_in((*args, *kwargs.values()))
         known = [self._value(tensor) for tensor in read]

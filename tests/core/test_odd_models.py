@@ -158,6 +158,18 @@ class PartlyUsed(nn.Module):
         return self.used((self.embed(x) + self.positions[: x.shape[1]]).relu()).mean(1)
 
 
+class Inferring(nn.Module):
+    """Runs in inference mode, where torch does not take its own operations apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.out = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    @torch.inference_mode()
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(functional.silu(self.second(self.first(x).relu()))).softmax(-1)
+
+
 class Deep(nn.Module):
     """Weights shared across depth, and tied to the embedding."""
 
@@ -192,6 +204,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any]]] = {
     "deciding by values": (Deciding, lambda: torch.randn(2, 4)),
     "nested": (Nested, lambda: {"batch": {"x": torch.randn(2, 4), "more": [torch.randn(2, 3)]}, "flag": True}),
     "partly used": (PartlyUsed, lambda: torch.randn(2, 5, 4)),
+    "inference mode": (Inferring, lambda: torch.randn(2, 4)),
     "shared across depth": (Deep, lambda: torch.randint(0, 20, (2, 5))),
 }
 
