@@ -156,18 +156,29 @@ def _difference(
 ) -> float:
     """Largest relative difference over all outputs and all that is decided by values; inf where shapes differ."""
     recording = Recording()
-    with recording, _layer_outputs(reference) as expected_inside:
+    with recording:
         expected = _reference_output(graph, reference, call, gone)
     replaying = Replaying(recording.decisions, TOLERANCE)
-    with uncompiled(), replaying, _layer_outputs(pruned) as found_inside:
+    with uncompiled(), replaying:
         found = _tensors(_run_pruned(pruned, call, graph))
+    difference = max(replaying.difference, _largest_difference(expected, found))
+    if all(tensor.numel() for tensor in expected):
+        return difference
+    # nothing was detected: the layers tell what the output does not
+    with _layer_outputs(reference) as expected:
+        _reference_output(graph, reference, call, gone)
+    with uncompiled(), Replaying(recording.decisions, TOLERANCE), _layer_outputs(pruned) as found:
+        _run_pruned(pruned, call, graph)
+    if len(expected) != len(found):
+        return float("inf")
+    whole = [(a, b) for a, b in zip(expected, found, strict=True) if a.shape == b.shape]
+    return max(difference, _largest_difference([a for a, _ in whole], [b for _, b in whole]))
+
+
+def _largest_difference(expected: list[Tensor], found: list[Tensor]) -> float:
     if [tensor.shape for tensor in expected] != [tensor.shape for tensor in found]:
         return float("inf")
-    if not all(tensor.numel() for tensor in expected):
-        # nothing was detected: the layers tell what the output does not
-        expected, found = [*expected, *expected_inside], [*found, *found_inside]
-    differences = [relative_difference(a, b) for a, b in zip(expected, found, strict=True) if a.shape == b.shape]
-    return max(replaying.difference, *differences)
+    return max(map(relative_difference, expected, found), default=0.0)
 
 
 @contextmanager

@@ -10,19 +10,7 @@ from prunescope.core import Plan, plan, plan_units, predicted, prune, score, tra
 from prunescope.core.cost import ledger
 from prunescope.core.errors import BadPlan, PrunescopeError
 from prunescope.core.measure import macs, parameters
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Conv2d(8, 12, 3),
-        nn.Flatten(),
-        nn.Linear(12 * 16, 5),
-    ).eval()
-
+from tests.models import flattened as network
 
 X = torch.randn(1, 3, 8, 8)
 

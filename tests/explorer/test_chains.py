@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from prunescope.core import DependencyGraph, trace
+from prunescope.core import DependencyGraph
 from prunescope.core.errors import BadInput
 from prunescope.core.why import chain
 from prunescope.explorer.actions import asked_tie
 from prunescope.explorer.chains import Tie, tie
-from prunescope.explorer.gallery import open_model
 from prunescope.explorer.panels import why
 from prunescope.explorer.session import Session
-from tests.models import flattened, grouped, image, ragged
-
-
-def gallery(name: str) -> DependencyGraph:
-    opened = open_model(name)
-    return trace(opened.model, opened.example_inputs)
-
-
-GRAPHS: Mapping[str, Callable[[], DependencyGraph]] = {
-    "flattened": lambda: trace(flattened(), image()),
-    "grouped": lambda: trace(grouped(), image()),
-    "ragged": lambda: trace(ragged(), image()),
-    "digits-resnet": lambda: gallery("digits-resnet"),
-    "digits-vit": lambda: gallery("digits-vit"),
-}
+from tests.explorer.traced import GRAPHS
+from tests.models import flattened, image
 
 
 @pytest.fixture(scope="module", params=list(GRAPHS))

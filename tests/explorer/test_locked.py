@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from prunescope.core import DependencyGraph, trace
 from prunescope.core.graph import Lock
-from prunescope.explorer.gallery import open_model
 from prunescope.explorer.locked import SINGLE, UNREAD, Padlock, padlocks, what_is_locked
 from prunescope.explorer.panels import locked as panel
-from tests.models import flattened, grouped, image, ragged
+from tests.explorer import traced
+from tests.models import image
 
 
 class HalfShown(nn.Module):
@@ -44,19 +44,10 @@ class Scaled(nn.Module):
         return out
 
 
-def gallery(name: str) -> DependencyGraph:
-    opened = open_model(name)
-    return trace(opened.model, opened.example_inputs)
-
-
 GRAPHS: Mapping[str, Callable[[], DependencyGraph]] = {
-    "flattened": lambda: trace(flattened(), image()),
-    "grouped": lambda: trace(grouped(), image()),
-    "ragged": lambda: trace(ragged(), image()),
+    **traced.GRAPHS,
     "half-shown": lambda: trace(HalfShown().eval(), image()),
     "scaled": lambda: trace(Scaled().eval(), torch.randn(2, 3)),
-    "digits-resnet": lambda: gallery("digits-resnet"),
-    "digits-vit": lambda: gallery("digits-vit"),
 }
 
 

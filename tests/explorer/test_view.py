@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from math import prod
 from typing import Any
@@ -17,28 +17,15 @@ from prunescope.core.cost import Cost
 from prunescope.core.graph import Side
 from prunescope.core.plan import cut_groups
 from prunescope.explorer import view
-from prunescope.explorer.gallery import open_model
 from prunescope.explorer.locked import padlocks
 from prunescope.explorer.session import Session
-from tests.models import flattened, grouped, image, ragged
+from tests.explorer.traced import GRAPHS
+from tests.models import flattened, image
 
 SIDES: tuple[Side, Side] = ("out", "in")
 
 
-def gallery(name: str) -> DependencyGraph:
-    opened = open_model(name)
-    return trace(opened.model, opened.example_inputs)
-
-
-GRAPHS: Mapping[str, Callable[[], DependencyGraph]] = {
-    "flattened": lambda: trace(flattened(), image()),
-    "grouped": lambda: trace(grouped(), image()),
-    "ragged": lambda: trace(ragged(), image()),
-    "digits-resnet": lambda: gallery("digits-resnet"),
-}
-
-
-@pytest.fixture(scope="module", params=list(GRAPHS))
+@pytest.fixture(scope="module", params=["flattened", "grouped", "ragged", "digits-resnet"])
 def graph(request: pytest.FixtureRequest) -> DependencyGraph:
     return GRAPHS[request.param]()
 
