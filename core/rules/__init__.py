@@ -3,12 +3,14 @@
 from prunescope.core.rules import (  # noqa: F401 - importing a family fills the table
     attention,
     contraction,
+    creation,
     elementwise,
     indexing,
     movement,
     normalisation,
     reduction,
     spatial,
+    splitting,
 )
 from prunescope.core.rules.table import RULES, Call, Rule, register, rule_for
 

@@ -343,3 +343,14 @@ def diagonal_matrix(call: Call) -> Sequence[Dims]:
     rest = iter(batch)
     places = {call["dim1"] % rank, call["dim2"] % rank}
     return [tuple(last if d in places else next(rest) for d in range(rank))]
+
+
+@register("aten.repeat")
+def repeat(call: Call) -> Sequence[Dims]:
+    before, after = call.tensors[0], call.outputs[0]
+    dims = call.labels(before)
+    added = after.dim() - before.dim()
+    result: list[Dim] = [Fixed("it repeats a single index")] * added
+    for dim, old, new in zip(dims, before.shape, after.shape[added:], strict=True):
+        result.append(dim if isinstance(dim, Fixed) or old == new else np.tile(dim, new // old))
+    return [tuple(result)]
