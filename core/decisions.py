@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -37,11 +38,7 @@ class Decision:
     result: Any  # as the operation returned it
 
 
-@dataclass(slots=True)
-class Decisions:
-    """All decisions of one run: operation -> its calls, in order."""
-
-    calls: dict[str, list[Decision]] = field(default_factory=lambda: defaultdict(list))
+Decisions = Mapping[str, Sequence[Decision]]  # operation -> all its calls in one run, in order
 
 
 class Recording(Watch):
@@ -49,7 +46,7 @@ class Recording(Watch):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.decisions = Decisions()
+        self.decisions: dict[str, list[Decision]] = defaultdict(list)
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -57,7 +54,7 @@ class Recording(Watch):
         result = function(*args, **(kwargs or {}))
         name = operation_name(function)
         if _decides(name, result):
-            self.decisions.calls[name].append(Decision(_floats(args), tree_map(_copied, result)))
+            self.decisions[name].append(Decision(_floats(args), tree_map(_copied, result)))
         return result
 
 
@@ -70,7 +67,7 @@ class Replaying(Watch):
 
     def __init__(self, decisions: Decisions, tolerance: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.left = {name: list(reversed(calls)) for name, calls in decisions.calls.items()}
+        self.left = {name: list(reversed(calls)) for name, calls in decisions.items()}
         self.tolerance = tolerance
         self.difference = 0.0
 

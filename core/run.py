@@ -213,7 +213,7 @@ class Run(Watch):
         read = tensors_in((*args, *kwargs.values()))
         known = [self._value(tensor) for tensor in read]
         hollow = any(value.is_hollow for value in known)
-        if hollow and name in READS_VALUES:
+        if hollow and (name in READS_VALUES or _is_mask(name, args)):
             raise _NeedsValues(name)
         result = None if self.with_values else without_values(function, args, hollow)
         hollow = hollow or result is not None
@@ -329,6 +329,13 @@ class Run(Watch):
         if not tensor.is_floating_point() and not tensor.is_complex():
             return tuple(NUMBERS for _ in tensor.shape)
         return tuple(self.space.new(size) if size > 1 else ONE_INDEX for size in tensor.shape)
+
+
+def _is_mask(name: str, args: tuple[Any, ...]) -> bool:
+    """Whether an index is a mask, which gives as many elements as it has true values."""
+    if name not in ("aten.index", "aten._unsafe_index"):
+        return False
+    return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
 
 
 def _named_tensors(modules: Mapping[str, nn.Module], registry: str) -> list[tuple[str, Tensor]]:

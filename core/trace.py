@@ -32,6 +32,7 @@ class Record:
     parameters: Mapping[str, ParameterDims]
     couplings: tuple[Coupling, ...]  # the ways to cut: by rows of every grid, then by columns
     output_shapes: tuple[tuple[int, ...], ...]  # of every output tensor, in order
+    decides_by_values: bool  # whether shapes and control flow may depend on values
     sides: Vector  # (labels,) 0 = both sides, 1 = a layer's input side, 2 = its output side
 
 
@@ -122,6 +123,7 @@ def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
         parameters=run.parameters,
         couplings=couplings,
         output_shapes=run.output_shapes,
+        decides_by_values=run.with_values,
         sides=sides,
     )
     groups, locked = groups_of(record)

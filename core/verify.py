@@ -72,7 +72,8 @@ def verified(graph: DependencyGraph, pruned: nn.Module, removed: _Removed, gone:
             model.eval()
         output = _run_pruned(pruned, call, graph)
         shapes = _shapes(output)
-        if shapes != graph.record.output_shapes:
+        # how many boxes there are is for the comparison with the reference, not with the original
+        if shapes != graph.record.output_shapes and not graph.record.decides_by_values:
             raise _failed(graph, f"its output shapes are {shapes}, the original's {graph.record.output_shapes}")
         training = _runs_in_training(graph, pruned, call)
         batch = _second_batch(call)
