@@ -552,6 +552,9 @@
             return;
         }
         view.tie = { first, second, record: null };
+        // the chain before it answers another question
+        view.trail = null;
+        paint();
         announce(`What ties ${first} and ${second}?`);
         tell("why", { first, second });
         window.prunescope.why.say(second);
