@@ -100,12 +100,11 @@ BY_POSITION = "its indices are taken by position in the code"
 
 @dataclass(frozen=True, slots=True)
 class Sliced:
-    """A labelled dimension of which a slice was taken; whether its bounds can follow a cut is not known yet."""
+    """A dimension of which a slice was taken in steps of one; whether its bounds can follow a cut is not known yet."""
 
     labels: Vector  # of the whole dimension
     start: int
     stop: int
-    step: int
 
 
 @dataclass

@@ -63,7 +63,6 @@ class LayerNotes:
     is_module: bool
     source: str
     parameters: dict[str, None] = field(default_factory=dict)
-    inputs: dict[str, Tensor | None] = field(default_factory=dict)
     input_shapes: list[tuple[int, ...]] = field(default_factory=list)
     input_dims: list[Dims] = field(default_factory=list)
     output_shape: tuple[int, ...] = ()
@@ -215,7 +214,7 @@ class Run(Watch):
         hollow = any(value.is_hollow for value in known)
         if hollow and (name in READS_VALUES or _is_mask(name, args)):
             raise _NeedsValues(name)
-        result = None if self.with_values else without_values(function, args, hollow)
+        result = None if self.with_values else without_values(function, args, bool(known) and known[0].is_hollow)
         hollow = hollow or result is not None
         if result is None:
             result = function(*args, **kwargs)
@@ -273,7 +272,6 @@ class Run(Watch):
             keywords=kwargs,
             outputs=outputs,
             labels=lambda tensor: self._value(tensor).dims,
-            module=self.path,
             role=self._role,
         )
         rule = rule_for(function)

@@ -19,7 +19,8 @@ def without_values(
     None is also the answer where the operands do not fit, so that the operation itself raises its own error.
 
     Args:
-        hollow: Whether an operand has no values, so that the result has none either.
+        hollow: Whether the first operand has no values, so that it can stand for a result of its own shape. One with
+            values may not: the model may write into the result, and so into a parameter or an input.
     """
     name = operation_name(function)
     if name in _ANSWERS:

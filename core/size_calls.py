@@ -71,9 +71,9 @@ class SizeCalls(TorchFunctionMode):
         """Read the bounds of the slices just taken; one that nobody asked for in the code is taken by position."""
         waiting = list(asked)
         for taken in self.space.slices:
-            bounds = (taken.start, taken.stop, taken.step)
+            bounds = (taken.start, taken.stop, 1)
             found = next((s for s in waiting if s.indices(taken.labels.size) == bounds), None)
-            if found is None or taken.step != 1:
+            if found is None:
                 self.space.lock(taken.labels, BY_POSITION)
                 continue
             waiting.remove(found)

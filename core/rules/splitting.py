@@ -28,7 +28,7 @@ def slice_(call: Call) -> Sequence[Dims]:
         return [tuple(dims)]
     dims[d] = _not_one(call, dim[start:stop:step])
     if step == 1:
-        call.space.slices.append(Sliced(dim, start, stop, step))
+        call.space.slices.append(Sliced(dim, start, stop))
     else:
         call.space.lock(dim, BY_POSITION)
     return [tuple(dims)]

@@ -23,7 +23,6 @@ class Call:
     keywords: dict[str, Any]
     outputs: tuple[Tensor, ...]  # the tensors of its result, in order
     labels: Callable[[Tensor], Dims]  # the dimension labels of a tensor that it read
-    module: str  # dotted path of the innermost module that was running
     role: Callable[[Tensor, int, str], None]  # say that a weight's dimension is the layer's "in" or "out" side
 
     @cached_property

@@ -53,7 +53,6 @@ def labelled(call: Sample, give: Callable[[LabelSpace, int, Tensor], Dims]) -> L
         keywords=dict(ran.keywords),
         outputs=outputs,
         labels=lambda tensor: by_id[id(tensor)],
-        module="",
         role=lambda tensor, dim, side: None,
     )
     found = tuple(_settled(dims, tensor) for dims, tensor in zip(rule(asked), outputs, strict=True))
@@ -208,7 +207,7 @@ class Left:
 def _argument(case: Labelled, name: str) -> Any:
     """The value of an argument, defaults included."""
     function, positional, keywords = case.call.function, case.call.positional, dict(case.call.keywords)
-    asked = Call(case.space, function, positional, keywords, (), lambda _: (), "", lambda *_: None)
+    asked = Call(case.space, function, positional, keywords, (), lambda _: (), lambda *_: None)
     return asked.arguments[name]
 
 

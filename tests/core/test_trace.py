@@ -156,6 +156,26 @@ def test_a_module_called_twice_is_two_layers_with_one_set_of_weights() -> None:
     assert group.lock is not None  # its output is its own input, which is the model's
 
 
+class Overwriting(nn.Module):
+    """Multiplies a parameter by what a layer computes, and overwrites the product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.fc = nn.Parameter(torch.randn(2, 8)), nn.Linear(4, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        product = self.table * self.fc(x)
+        return product.clamp_(min=3) + x.mul(self.fc(x)[:, :4]).clamp_(min=3).sum()
+
+
+def test_no_parameter_and_no_input_changes_though_the_model_overwrites_what_it_made_of_them() -> None:
+    model, x = Overwriting(), torch.randn(2, 4)
+    table, given = model.table.detach().clone(), x.clone()
+    trace(model, x)
+    assert torch.equal(model.table, table)
+    assert torch.equal(x, given)
+
+
 def test_bad_input_says_what_was_asked_and_found() -> None:
     with pytest.raises(BadInput, match=r"an object of type str"):
         trace("resnet50", X)  # type: ignore[arg-type]
