@@ -212,7 +212,7 @@ class Run(Watch):
         read = tensors_in((*args, *kwargs.values()))
         known = [self._value(tensor) for tensor in read]
         hollow = any(value.is_hollow for value in known)
-        if hollow and (name in READS_VALUES or _is_mask(name, args)):
+        if hollow and (name in READS_VALUES or _reads_mask(name, read[1:], known[1:])):
             raise _NeedsValues(name)
         result = None if self.with_values else without_values(function, args, bool(known) and known[0].is_hollow)
         hollow = hollow or result is not None
@@ -329,11 +329,12 @@ class Run(Watch):
         return tuple(self.space.new(size) if size > 1 else ONE_INDEX for size in tensor.shape)
 
 
-def _is_mask(name: str, args: tuple[Any, ...]) -> bool:
-    """Whether an index is a mask, which gives as many elements as it has true values."""
+def _reads_mask(name: str, indices: list[Tensor], known: list[Value]) -> bool:
+    """Whether an index without values is a mask, which gives as many elements as it has true values."""
     if name not in ("aten.index", "aten._unsafe_index"):
         return False
-    return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
+    masks = (index.dtype in (torch.bool, torch.uint8) for index in indices)
+    return any(is_mask and value.is_hollow for is_mask, value in zip(masks, known, strict=True))
 
 
 def _named_tensors(modules: Mapping[str, nn.Module], registry: str) -> list[tuple[str, Tensor]]:
