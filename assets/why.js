@@ -9,18 +9,22 @@
         return window.prunescope.graph;
     }
 
-    /** [the layers to choose from, whether the choice is hidden] */
-    function options(selection, groups) {
-        const first = selection && selection.layer;
-        const layers = Object.keys((groups && groups.layers) || {}).filter((layer) => layer !== first);
-        return [layers, !first];
+    /* The selected layer is among them: the Select forgets what is being typed whenever its options change. */
+    function options(groups) {
+        return Object.keys((groups && groups.layers) || {});
+    }
+
+    function hidden(selection) {
+        return !(selection && selection.layer);
     }
 
     function ask(second) {
-        if (second) {
-            graph().tie(second);
-        } else {
+        if (!second) {
             graph().untie();
+        } else if (second === graph().state().selected) {
+            say(null);
+        } else {
+            graph().tie(second);
         }
     }
 
@@ -58,5 +62,5 @@
     );
 
     window.prunescope = Object.assign({}, window.prunescope, { why: { say } });
-    window.dash_clientside = Object.assign({}, window.dash_clientside, { why: { options, ask } });
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { why: { options, hidden, ask } });
 })();

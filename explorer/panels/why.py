@@ -58,9 +58,12 @@ def register(app: Dash, session: Session) -> None:
     app.clientside_callback(
         ClientsideFunction("why", "options"),
         Output(ids.WHY_SECOND, "data"),
+        Input(ids.GROUPS, "data"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("why", "hidden"),
         Output(ids.WHY_PART, "hidden"),
         Input(ids.SELECTION, "data"),
-        Input(ids.GROUPS, "data"),
         prevent_initial_call=True,
     )
     app.clientside_callback(ClientsideFunction("why", "ask"), Input(ids.WHY_SECOND, "value"), prevent_initial_call=True)

@@ -140,6 +140,14 @@ def shift_click(explorer: Explorer, layer: str) -> None:
     explorer.page.keyboard.up("Shift")
 
 
+def choose(explorer: Explorer, second: str) -> None:
+    """Type the name into the choice, and take the only layer that is listed then."""
+    explorer.part(ids.WHY_SECOND).fill(second)
+    expect(explorer.page.get_by_role("option", name=second, exact=True)).to_be_visible()
+    explorer.page.keyboard.press("ArrowDown")
+    explorer.page.keyboard.press("Enter")
+
+
 def test_a_shift_click_on_a_second_layer_shows_what_ties_it_to_the_first(resnet: tuple[Explorer, Session]) -> None:
     explorer, session = resnet
     explorer.reveal(SECOND)
@@ -165,13 +173,14 @@ def test_the_second_layer_can_be_chosen_by_the_keyboard_and_is_found_in_its_clos
     choice = explorer.part(ids.WHY_SECOND)
     choice.focus()
     for second in (SECOND, "layer1.0.conv2"):
-        choice.fill(second)
-        explorer.page.keyboard.press("ArrowDown")
-        explorer.page.keyboard.press("Enter")
+        choose(explorer, second)
         explorer.page.wait_for_function("name => prunescope.graph.state().chain?.second === name", arg=second)
         check_chain(explorer, session, FIRST, second)
     leave(explorer, FIRST)
     expect(choice).to_have_value("")
+    choose(explorer, FIRST)
+    expect(choice).to_have_value("")  # a layer does not ask about itself
+    assert explorer.state()["chain"] is None
 
 
 def test_a_member_asks_why_it_goes_with_the_selected_layer_and_a_step_is_brought_into_view(
