@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -12,11 +14,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prunescope.core.errors import BadInput
+from prunescope.core.evidence import GRADIENTS, INPUT_NORMS, SQUARED_GRADIENTS, Evidence, Loss, gathered
 from prunescope.core.graph import DependencyGraph, Group, Member
 
-Scores = Mapping[str, Tensor]  # group name -> (K,) float32, higher = keep
-_Seen = dict[str, list[NDArray[np.float32]]]  # parameter -> for each dimension the importance of its indices
+Scores: TypeAlias = Mapping[str, Tensor]  # group name -> (K,) float32, higher = keep
+_Values: TypeAlias = NDArray[np.float32]
+_Seen: TypeAlias = dict[str, list[_Values]]  # parameter -> for each dimension the importance of its indices
 _CHUNK = 1 << 18  # weights that are read together: about what the processor keeps near
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A parameter, and what is known of it, as a criterion sees them."""
+
+    name: str  # full name of the parameter
+    tensor: Tensor
+    evidence: Tensor | None  # of the kind that the criterion needs, of the parameter's shape
+    seed: int  # of criteria that draw numbers
+
+
+Rate: TypeAlias = Callable[[Weights], list[Tensor]]
+"""For each dimension of a parameter, (size,): what each of its indices adds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +45,70 @@ class Criterion:
     label: str  # on the screen
     sentence: str
     source: str  # where the method comes from
-    of_weights: Callable[[Tensor], Tensor]  # what each weight adds; a unit has the sum of its weights'
+    rate: Rate
+    needs: str | None = None  # the kind of evidence, a name in `evidence.KINDS`; None where the weights are enough
+    counts: Callable[[Member, Tensor], bool] = lambda member, parameter: True  # whether a trainable member has a say
+    reduce: str = "sum"  # the method's own reduction over members
+    normalise: str = "topn"  # the method's own normalisation
+
+
+def _of_weights(added: Callable[[Tensor], Tensor]) -> Rate:
+    """An index has the sum of what its weights add."""
+    return lambda weights: _summed(weights.tensor, lambda rows: added(_values(weights.tensor[rows])))
+
+
+def _of_evidence(added: Callable[[Tensor, Tensor], Tensor]) -> Rate:
+    """An index has the sum of what its weights add, with what data says of them."""
+
+    def rate(weights: Weights) -> list[Tensor]:
+        tensor, evidence = weights.tensor, weights.evidence
+        assert evidence is not None
+        return _summed(tensor, lambda rows: added(_values(tensor[rows]), evidence[rows]))
+
+    return rate
+
+
+def _summed(tensor: Tensor, added: Callable[[slice], Tensor]) -> list[Tensor]:
+    """Once through the weights for all dimensions, a few rows at a time."""
+    sums: list[Tensor] = []
+    others = [torch.zeros(size) for size in tensor.shape[1:]]
+    step = max(1, _CHUNK * len(tensor) // max(tensor.numel(), 1))
+    for start in range(0, len(tensor), step):
+        part = added(slice(start, start + step)).cpu()
+        front = part.flatten(2).sum(2) if part.dim() > 2 else part
+        sums.append(front.sum(1) if front.dim() > 1 else front)
+        for d, total in enumerate(others, start=1):
+            of = front if d == 1 else part
+            total += of.sum([other for other in range(of.dim()) if other != d])
+    return [torch.cat(sums) if sums else torch.zeros(0), *others]
+
+
+def _values(weights: Tensor) -> Tensor:
+    return weights if weights.is_complex() else weights.float()
+
+
+def _by_slices(of_slices: Callable[[Tensor], Tensor]) -> Rate:
+    """An index is rated by its slice (its row of (size, weights)) among the others of its dimension."""
+
+    def rate(weights: Weights) -> list[Tensor]:
+        tensor = torch.view_as_real(weights.tensor) if weights.tensor.is_complex() else weights.tensor.float()
+        return [of_slices(tensor.movedim(d, 0).flatten(1).cpu()) for d in range(weights.tensor.dim())]
+
+    return rate
+
+
+def _drawn(weights: Weights) -> list[Tensor]:
+    source = torch.Generator().manual_seed(zlib.crc32(weights.name.encode()) ^ weights.seed)
+    return [torch.rand(size, generator=source) for size in weights.tensor.shape]
+
+
+def _squared(weights: Tensor) -> Tensor:
+    return weights.abs().square() if weights.is_complex() else weights.square()
+
+
+def _is_scale(member: Member, parameter: Tensor) -> bool:
+    """A factor of each channel, as normalisation layers have."""
+    return member.side == "both" and parameter.dim() == 1 and not member.parameter.endswith("bias")
 
 
 CRITERIA: Mapping[str, Criterion] = MappingProxyType(
@@ -39,102 +120,289 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
                 "Group magnitude (L2)",
                 "Sum of squared weights over everything that goes with the unit.",
                 "Fang et al., DepGraph, CVPR 2023, section 3.3",
-                lambda weights: weights.abs().square() if weights.is_complex() else weights.square(),
+                _of_weights(lambda weights: _squared(weights)),
             ),
             Criterion(
                 "magnitude-l1",
                 "Group magnitude (L1)",
                 "Sum of absolute weights over everything that goes with the unit.",
                 "Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017",
-                torch.abs,
+                _of_weights(lambda weights: weights.abs()),
+            ),
+            Criterion(
+                "taylor",
+                "Taylor, first order",
+                "How much the loss would change, weight by weight, by its gradient: the sum of |weight x gradient|.",
+                "Molchanov et al., Importance Estimation for Neural Network Pruning, CVPR 2019",
+                _of_evidence(lambda weights, gradient: (weights * gradient).abs()),
+                needs=GRADIENTS,
+            ),
+            Criterion(
+                "obd-c",
+                "Second order (OBD-C)",
+                "How much the loss would change by its curvature: squared weights times squared gradients.",
+                "LeCun et al., Optimal Brain Damage, 1989; channels: Wang et al., EigenDamage, ICML 2019",
+                _of_evidence(lambda weights, square: _squared(weights) * square),
+                needs=SQUARED_GRADIENTS,
+            ),
+            Criterion(
+                "bn-scale",
+                "Normalisation scale",
+                "Size of the factor that a normalisation layer gives the unit.",
+                "Liu et al., Network Slimming, ICCV 2017",
+                _of_weights(lambda weights: weights.abs()),
+                counts=_is_scale,
+            ),
+            Criterion(
+                "lamp",
+                "LAMP",
+                "Squared weights as a share of all units of the group that are at least as large.",
+                "Lee et al., Layer-Adaptive Sparsity for the Magnitude-based Pruning, ICLR 2021",
+                _of_weights(lambda weights: _squared(weights)),
+                normalise="lamp",
+            ),
+            Criterion(
+                "fpgm",
+                "Geometric median (FPGM)",
+                "Distance to the other units of its layer: one close to all others can be made up for by them.",
+                "He et al., Filter Pruning via Geometric Median, CVPR 2019",
+                _by_slices(lambda slices: torch.cdist(slices, slices).sum(1)),
+                counts=lambda member, parameter: parameter.dim() > 1,
+            ),
+            Criterion(
+                "wanda",
+                "Activation times weight",
+                "Sum of |weight| times the norm of what comes in over it.",
+                "after Sun et al., A Simple and Effective Pruning Approach for LLMs (Wanda), ICLR 2024",
+                _of_evidence(lambda weights, norm: weights.abs() * norm),
+                needs=INPUT_NORMS,
+            ),
+            Criterion(
+                "random",
+                "Random",
+                "A number drawn for each unit: what every other criterion has to beat.",
+                "the usual baseline",
+                _drawn,
+                reduce="first",
+                normalise="none",
             ),
         )
     }
 )
 
 
-def score(graph: DependencyGraph, criterion: str = "magnitude") -> Scores:
+def _geometric_mean(rows: _Values) -> _Values:
+    """The product ranks alike, but hundreds of factors leave the range of floating-point numbers."""
+    with np.errstate(divide="ignore"):  # the logarithm of zero is minus infinity, and comes back as zero
+        mean: _Values = np.exp(np.log(rows).mean(0))
+    return mean
+
+
+REDUCTIONS: Mapping[str, Callable[[_Values], _Values]] = MappingProxyType(
+    {
+        "sum": lambda rows: rows.sum(0),
+        "mean": lambda rows: rows.mean(0),
+        "max": lambda rows: rows.max(0),
+        "product": _geometric_mean,
+        "first": lambda rows: rows[0],
+    }
+)
+"""(members, K) -> (K,): one number for each unit of what its members say."""
+
+
+def _top(importance: Tensor, top: float) -> Tensor:
+    """The paper's N * I / sum TopN(I): the mean of the N largest is 1. N is a share of K, at least one unit."""
+    count = max(1, round(top * importance.numel()))
+    return _divided(importance, importance.topk(count).values.mean())
+
+
+def _divided(importance: Tensor, by: Tensor) -> Tensor:
+    return importance / by if bool(by > 0) else torch.ones_like(importance)
+
+
+def _standardised(importance: Tensor) -> Tensor:
+    spread = importance.std(correction=0)
+    return (importance - importance.mean()) / spread if bool(spread > 0) else torch.zeros_like(importance)
+
+
+def _lamp(importance: Tensor) -> Tensor:
+    """Each as a share of the sum of itself and of all that are larger."""
+    order = importance.argsort(descending=True, stable=True)
+    shares = torch.empty_like(importance)
+    shares[order] = importance[order] / importance[order].cumsum(0)
+    return shares.nan_to_num(nan=0.0)  # 0 of 0, where all are zero
+
+
+NORMALISATIONS: Mapping[str, Callable[[Tensor, float], Tensor]] = MappingProxyType(
+    {
+        "topn": _top,
+        "none": lambda importance, _: importance,
+        "mean": lambda importance, _: _divided(importance, importance.mean()),
+        "max": lambda importance, _: _divided(importance, importance.max()),
+        "sum": lambda importance, _: _divided(importance, importance.sum()),
+        "standardised": lambda importance, _: _standardised(importance),
+        "lamp": lambda importance, _: _lamp(importance),
+    }
+)
+"""(K,) -> (K,): what makes the units of different groups comparable."""
+
+
+def score(
+    graph: DependencyGraph,
+    criterion: str = "magnitude",
+    *,
+    reduce: str | None = None,
+    normalise: str | None = None,
+    top: float = 1.0,
+    batches: Iterable[Any] | None = None,
+    loss: Loss | None = None,
+    seed: int = 0,
+) -> Scores:
     """The importance of every unit of every group that can be cut, normalised in each group.
 
     Args:
         graph: A traced model; its weights are read as they are now.
         criterion: A name in `CRITERIA`.
+        reduce: What makes one number of what the members of a unit say, a name in `REDUCTIONS`; the criterion's own
+            if None. The paper's is the sum.
+        normalise: What makes groups comparable, a name in `NORMALISATIONS`; the criterion's own if None. The paper's
+            is "topn", N * I / sum TopN(I).
+        top: For "topn", N as a share of the units, over 0 and up to 1.
+        batches: For criteria that need data: what `loss` takes, some tens of examples in all are enough for a start.
+        loss: For these, `loss(model, batch)`: the loss of the batch, a scalar, or one number for each example.
+        seed: For "random".
 
     Returns:
-        Group name -> (K,) float32, higher = keep: K * I / sum(I), the paper's N * I / sum TopN(I) with N = K, so that
-        1 is the mean of every group and groups can be compared. All ones where nothing tells the units apart, as on
-        the meta device, where weights have no values.
+        Group name -> (K,) float32, higher = keep. With "topn" or "mean" 1 is the mean of every group, all ones where
+        nothing tells the units apart, as on the meta device, where weights have no values.
 
     Raises:
-        BadInput: no criterion of that name.
+        BadInput: no criterion, reduction or normalisation of that name; batches or loss are missing or do not fit the
+            model; a loss or an importance is no finite number; the criterion has nothing to say of any group.
     """
     chosen = criterion_named(criterion)
-    seen: _Seen = {}
-    return MappingProxyType(
-        {group.name: normalised(torch.from_numpy(_total(graph, group, chosen, seen))) for group in graph.groups}
-    )
+    reduced = _named("reduce", reduce or chosen.reduce, REDUCTIONS)
+    normal = _named("normalise", normalise or chosen.normalise, NORMALISATIONS)
+    _check_top(top)
+    evidence = gathered(graph, chosen.needs, batches, loss, asked=f"scores by {chosen.label}")
+    source = _Source(graph, chosen, evidence, seed, {})
+    raw = {group.name: _total(source, group, reduced) for group in graph.groups}
+    _check_told_apart(source, raw)
+    return MappingProxyType({name: normal(torch.from_numpy(values), top) for name, values in raw.items()})
 
 
-def _total(graph: DependencyGraph, group: Group, criterion: Criterion, seen: _Seen) -> NDArray[np.float32]:
-    total = np.zeros(group.size, dtype=np.float32)
-    for member in group.members:
-        if not member.is_buffer:
-            total += _in_member(graph, member, criterion, seen)
-    return total
+def member_importance(
+    graph: DependencyGraph, group: Group, criterion: str = "magnitude", evidence: Evidence | None = None
+) -> Tensor:
+    """(members, K) float32: what each member adds to each unit's importance; buffers add nothing.
+
+    Args:
+        evidence: For a criterion that needs data, what `gathered` gave.
+    """
+    chosen = criterion_named(criterion)
+    source = _Source(graph, chosen, evidence or {}, 0, {})
+    nothing = np.zeros(group.size, dtype=np.float32)
+    rows = [_in_member(source, member) if _has_say(source, member) else nothing for member in group.members]
+    return torch.from_numpy(np.stack(rows))
 
 
 def criterion_named(name: str) -> Criterion:
     """The criterion, or BadInput that lists them all."""
-    if name in CRITERIA:
-        return CRITERIA[name]
-    raise BadInput(
-        asked=f"scores by {name!r}",
-        found="no criterion of that name",
-        where="argument criterion",
-        what_to_do=f"use one of {', '.join(CRITERIA)}",
-    )
+    return _named("criterion", name, CRITERIA)
 
 
-def member_importance(graph: DependencyGraph, group: Group, criterion: str = "magnitude") -> Tensor:
-    """(members, K) float32: what each trainable member adds to each unit's importance; buffers add nothing."""
-    chosen, seen = criterion_named(criterion), _Seen()
-    nothing = np.zeros(group.size, dtype=np.float32)
-    rows = [nothing if m.is_buffer else _in_member(graph, m, chosen, seen) for m in group.members]
-    return torch.from_numpy(np.stack(rows))
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where the importance of indices is read."""
+
+    graph: DependencyGraph
+    criterion: Criterion
+    evidence: Evidence
+    seed: int
+    seen: _Seen  # grows as parameters are read
 
 
-def _in_member(graph: DependencyGraph, member: Member, criterion: Criterion, seen: _Seen) -> NDArray[np.float32]:
+def _has_say(source: _Source, member: Member) -> bool:
+    if member.is_buffer or (source.criterion.needs is not None and member.parameter not in source.evidence):
+        return False
+    return source.criterion.counts(member, source.graph.record.parameters[member.parameter].tensor)
+
+
+def _total(source: _Source, group: Group, reduced: Callable[[_Values], _Values]) -> _Values:
+    rows = [_in_member(source, member) for member in group.members if _has_say(source, member)]
+    total = reduced(np.stack(rows)) if rows else np.zeros(group.size, dtype=np.float32)
+    if not np.isfinite(total).all():
+        raise BadInput(
+            asked=f"scores by {source.criterion.label}",
+            found=f"the importance of {int((~np.isfinite(total)).sum())} of {group.size} units is no finite number",
+            where=f"group {group.name}, in {', '.join(_not_finite(source, group)) or 'all members together'}",
+            what_to_do="look for NaN or infinity in these weights, or in their gradients",
+        )
+    return total
+
+
+def _not_finite(source: _Source, group: Group) -> list[str]:
+    rated = [member for member in group.members if _has_say(source, member)]
+    return [member.parameter for member in rated if not np.isfinite(_in_member(source, member)).all()]
+
+
+def _in_member(source: _Source, member: Member) -> _Values:
     """(K,) what the units' indices in this parameter dimension add."""
-    if member.parameter not in seen:
-        seen[member.parameter] = _of_indices(graph.record.parameters[member.parameter].tensor, criterion)
-    values = seen[member.parameter][member.dim]
+    if member.parameter not in source.seen:
+        source.seen[member.parameter] = _of_indices(source, member.parameter)
+    values = source.seen[member.parameter][member.dim]
     if not isinstance(member.indices, np.ndarray):
         return np.array([values[index].sum() for index in member.indices], dtype=np.float32)
     return values[member.indices[:, 0]] if member.indices.shape[1] == 1 else values[member.indices].sum(axis=1)
 
 
 @torch.no_grad()
-def _of_indices(parameter: Tensor, criterion: Criterion) -> list[NDArray[np.float32]]:
-    """For each dimension, (size,) the sum over all weights of every index."""
+def _of_indices(source: _Source, name: str) -> list[_Values]:
+    """For each dimension, (size,) the importance of every index."""
+    parameter = source.graph.record.parameters[name].tensor.detach()
     if parameter.is_meta:
         return [np.zeros(size, dtype=np.float32) for size in parameter.shape]
-    weights = parameter.detach()
-    rows: list[Tensor] = []
-    others = [torch.zeros(size) for size in weights.shape[1:]]
-    # once through the weights for all dimensions, a few rows at a time
-    for part in weights.split(max(1, _CHUNK * len(weights) // max(weights.numel(), 1))):
-        added = criterion.of_weights(part if part.is_complex() else part.float()).cpu()
-        front = added.flatten(2).sum(2) if added.dim() > 2 else added
-        rows.append(front.sum(1) if front.dim() > 1 else front)
-        for d, total in enumerate(others, start=1):
-            of = front if d == 1 else added
-            total += of.sum([other for other in range(of.dim()) if other != d])
-    return [values.numpy() for values in (torch.cat(rows), *others)]
+    weights = Weights(name, parameter, source.evidence.get(name), source.seed)
+    return [values.numpy() for values in source.criterion.rate(weights)]
 
 
-def normalised(importance: Tensor) -> Tensor:
-    """(K,) -> (K,) with mean 1; all ones where nothing tells the units apart by their size (all zero)."""
-    total = importance.sum()
-    if not bool(total > 0):
-        return torch.ones_like(importance)
-    return importance * (importance.numel() / total)
+def _check_told_apart(source: _Source, raw: Mapping[str, _Values]) -> None:
+    """Weights that are all alike are the model's own; but a criterion that finds nothing to go by is the wrong one."""
+    if any(np.ptp(values) > 0 for values in raw.values() if values.size > 1):
+        return
+    rated = {member.parameter for group in source.graph.groups for member in group.members if not member.is_buffer}
+    heard = {m.parameter for group in source.graph.groups for m in group.members if _has_say(source, m)}
+    if heard == rated and source.criterion.needs is None:
+        return
+    raise BadInput(
+        asked=f"scores by {source.criterion.label}",
+        found=f"it tells no unit of any of the {len(raw)} groups from another; {len(heard)} of {len(rated)} parameters "
+        "have a say in it",
+        where=type(source.graph.model).__name__,
+        what_to_do="use another criterion: what this one goes by is missing in this model, or is the same everywhere",
+    )
+
+
+def _check_top(top: float) -> None:
+    if 0 < top <= 1:
+        return
+    raise BadInput(
+        asked=f"normalise by the mean of the largest {top!r} of the units",
+        found="a share of the units is a number over 0 and up to 1",
+        where="argument top",
+        what_to_do="give for example top=0.5 for the larger half, or leave it out for all",
+    )
+
+
+_Row = TypeVar("_Row")
+
+
+def _named(argument: str, name: str, table: Mapping[str, _Row]) -> _Row:
+    if name in table:
+        return table[name]
+    raise BadInput(
+        asked=f"scores with {argument}={name!r}",
+        found=f"no {argument} of that name",
+        where=f"argument {argument}",
+        what_to_do=f"use one of {', '.join(table)}",
+    )

@@ -111,7 +111,7 @@ def macs(model: nn.Module, example_inputs: Any) -> int:
 
     args, kwargs = as_call(example_inputs)
     counter = FlopCounterMode(display=False, custom_mapping=_extra_flops())
-    with evaluating(model), torch.no_grad(), _products_visible(model), counter:
+    with evaluating(model), torch.no_grad(), products_visible(model), counter:
         _run(model, args, kwargs, asked="count the MACs of one forward pass")
     return counter.get_total_flops() // 2
 
@@ -279,7 +279,7 @@ def compare(
 
 
 @contextmanager
-def _products_visible(model: nn.Module) -> Iterator[None]:
+def products_visible(model: nn.Module) -> Iterator[None]:
     """Make fused layers run as the matrix products they consist of: the counter knows no fused operation."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
