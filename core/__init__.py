@@ -4,8 +4,9 @@ from prunescope.core.errors import PrunescopeError
 from prunescope.core.graph import DependencyGraph, Group, Layer, Lock, Member
 from prunescope.core.importance import CRITERIA, score
 from prunescope.core.measure import compare
-from prunescope.core.plan import Plan, plan, plan_units, predicted
+from prunescope.core.plan import Plan, plan_units, predicted
 from prunescope.core.surgery import Pruned, prune
+from prunescope.core.targets import plan
 from prunescope.core.trace import trace
 
 __all__ = [

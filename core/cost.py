@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from prunescope.core.graph import DependencyGraph, Group
 from prunescope.core.labels import Fixed, Vector
 
-Removed = Mapping[int, Sequence[int]]  # group index -> units that go
+Quantity: TypeAlias = Literal["parameters", "macs", "bytes", "activations"]
+Removed: TypeAlias = Mapping[int, Sequence[int]]  # group index -> units that go
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,12 @@ class Ledger:
     dims: tuple[CountedDim, ...]
     parameters: tuple[Product, ...]  # of one parameter tensor each
     macs: tuple[Product, ...]  # of one operation each
+    bytes: tuple[Product, ...]  # of one parameter or buffer each
+    activations: tuple[Product, ...]  # values that one layer gives each
+
+    def amount(self, quantity: Quantity, removed: Removed) -> int:
+        """What is left of one quantity when these units go."""
+        return _total(getattr(self, quantity), sizes_left(self.dims, removed))
 
     def cost(self, removed: Removed) -> Cost:
         """The cost that is left when these units go."""
@@ -88,19 +96,36 @@ class GraphKey:
 def _ledger(key: GraphKey) -> Ledger:
     record = key.graph.record
     counter = DimCounter(key.graph)
-    parameters = [
-        counter.product(prod(_fixed_sizes(p.dims, tuple(p.tensor.shape))), _vectors(p.dims))
-        for p in record.parameters.values()
-        if not p.is_buffer
-    ]
-    known = {id(p.tensor) for p in record.parameters.values()}
-    parameters += [Product(p.numel(), ()) for p in key.graph.model.parameters() if id(p) not in known]
+    sizes = {
+        name: counter.product(prod(_fixed_sizes(p.dims, tuple(p.tensor.shape))), _vectors(p.dims))
+        for name, p in record.parameters.items()
+    }
+    parameters = [sizes[name] for name, p in record.parameters.items() if not p.is_buffer]
     macs = [
         counter.product(term.factor, term.dims)
         for term in record.space.terms
         if term.operation < record.reference_operations
     ]
-    return Ledger(tuple(counter.dims), tuple(parameters), tuple(macs))
+    known = {id(p.tensor) for p in record.parameters.values()}
+    unread = [p for p in key.graph.model.parameters() if id(p) not in known]
+    bytes_each = [
+        Product(size.factor * record.parameters[name].tensor.element_size(), size.dims) for name, size in sizes.items()
+    ]
+    unread_too = [*unread, *(b for b in key.graph.model.buffers() if id(b) not in known)]
+    activations = [
+        counter.product(
+            prod(layer.output_shape) // prod(labels.size for labels in layer.output_labels), layer.output_labels
+        )
+        for layer in key.graph.layers
+        if prod(layer.output_shape)
+    ]
+    return Ledger(
+        tuple(counter.dims),
+        (*parameters, *(Product(p.numel(), ()) for p in unread)),
+        tuple(macs),
+        (*bytes_each, *(Product(t.numel() * t.element_size(), ()) for t in unread_too)),
+        tuple(activations),
+    )
 
 
 class DimCounter:

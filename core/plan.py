@@ -12,9 +12,7 @@ import torch
 
 from prunescope.core.cost import Cost, GraphKey, ledger
 from prunescope.core.errors import BadPlan
-from prunescope.core.fitting import fitted
 from prunescope.core.graph import DependencyGraph, Group
-from prunescope.core.importance import Scores
 from prunescope.core.inputs import describe_inputs
 
 FORMAT = 1
@@ -94,54 +92,6 @@ def _fingerprint(key: GraphKey) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
-def plan(
-    graph: DependencyGraph,
-    scores: Scores,
-    ratio: float,
-    *,
-    groups: Sequence[str] | None = None,
-    kind: str | None = None,
-    protect: Iterable[str] = (),
-    protect_inputs: Iterable[str] = (),
-    keep_statistics: bool = False,
-) -> Plan:
-    """The least important units of each group, a share of `ratio`, rounded down, never all.
-
-    Where the model's code ties sizes that no operation joins, fewer units go, so that every size fits.
-
-    Args:
-        graph: A traced model.
-        scores: What `score` gave for this graph.
-        ratio: Share of each group's units that goes, 0 <= ratio < 1.
-        groups: Names of the groups to cut; all that can be cut if None.
-        kind: What to cut where there are two ways, e.g. "head dimensions"; whole rows (heads) if None.
-        protect: Names of groups, or of layers whose output side keeps all its units.
-        protect_inputs: Names of layers whose input side keeps all its units.
-        keep_statistics: Leave out the groups over whose units a layer takes a mean, a variance or a maximum.
-
-    Raises:
-        BadPlan: the ratio is out of range, or a group, layer or kind is unknown, or a group is locked or not scored.
-    """
-    ratio = checked_ratio(ratio)
-    kept = _protected(graph, protect) | {g.name for name in protect_inputs for g in graph.groups_of(name, "in")}
-    chosen = [
-        group
-        for group in cut_groups(graph, groups, kind)
-        if group.name not in kept and not (keep_statistics and group.statistics)
-    ]
-    missing = [group.name for group in chosen if group.name not in scores or len(scores[group.name]) != group.size]
-    if missing:
-        raise BadPlan(
-            asked=f"cut {ratio:.0%} of {len(chosen)} groups",
-            found=f"no scores for {', '.join(missing[:5])}",
-            where="argument scores",
-            what_to_do="score the same graph: plan(graph, score(graph), ratio=...)",
-        )
-    least = {group.index: _least(scores[group.name], int(group.size * ratio)) for group in chosen}
-    fits = fitted(graph, least)
-    return plan_units(graph, {group.name: fits[group.index] for group in chosen})
-
-
 def plan_units(graph: DependencyGraph, units: Mapping[str, Iterable[int]]) -> Plan:
     """A plan of exactly these units.
 
@@ -186,18 +136,6 @@ def predicted(graph: DependencyGraph, plan: Plan) -> Cost:
     return ledger(graph).cost({graph.group(r.group).index: r.units for r in plan.removals})
 
 
-def checked_ratio(ratio: float) -> float:
-    """The ratio, or BadPlan where it is no number from 0 up to, but not including, 1."""
-    if type(ratio) in (int, float) and 0 <= ratio < 1:
-        return float(ratio)
-    raise BadPlan(
-        asked=f"cut a share of {ratio!r} of the units",
-        found="a ratio is a number from 0 up to, but not including, 1: some units have to stay",
-        where="argument ratio",
-        what_to_do="give for example ratio=0.5 to cut half of every group's units",
-    )
-
-
 def group_to_cut(graph: DependencyGraph, name: str) -> Group:
     """The group, or BadPlan where it is unknown or locked."""
     known = graph.groups_by_name
@@ -210,19 +148,6 @@ def group_to_cut(graph: DependencyGraph, name: str) -> Group:
         where=type(graph.model).__name__,
         what_to_do="choose among the names in graph.groups",
     )
-
-
-def _protected(graph: DependencyGraph, names: Iterable[str]) -> set[str]:
-    known = graph.groups_by_name
-    kept: set[str] = set()
-    for name in names:
-        kept |= {name} if name in known else {group.name for group in graph.groups_of(name)}
-    return kept
-
-
-def _least(scores: torch.Tensor, count: int) -> list[int]:
-    order: list[int] = torch.argsort(scores, stable=True).tolist()
-    return order[:count]
 
 
 def _removal(group: Group, units: list[int]) -> Removal:

@@ -11,7 +11,8 @@ from safetensors.torch import save
 
 from prunescope.core.errors import BadInput, BadPlan, PrunescopeError
 from prunescope.core.graph import Group, Side
-from prunescope.core.plan import Plan, cut_groups, plan
+from prunescope.core.plan import Plan, cut_groups
+from prunescope.core.targets import plan
 from prunescope.explorer.chains import Tie, tie
 from prunescope.explorer.jobs import JobState
 from prunescope.explorer.session import Session, plans_from_original, weights

@@ -185,6 +185,6 @@ def test_groups_whose_cut_changes_statistics_are_named_and_can_be_kept() -> None
     residual = graph.group_of("into")
     assert residual is not None
     assert residual.statistics == ("norm",)
-    kept = plan(graph, score(graph), ratio=0.5, keep_statistics=True)
+    kept = plan(graph, score(graph), ratio=0.5, statistics="keep")
     assert kept.removals
     assert residual.name not in {removal.group for removal in kept.removals}
