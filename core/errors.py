@@ -63,6 +63,10 @@ class MeasurementFailed(PrunescopeError):
     """A measurement of a model (accuracy, latency, MACs) did not give a usable number."""
 
 
+class TrainingFailed(PrunescopeError):
+    """Training did not end with a usable model; the model has the weights of the last good epoch."""
+
+
 def _sentence(text: str) -> str:
     text = text.strip()
     return text if text.endswith((".", "!", "?")) else f"{text}."
