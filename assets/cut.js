@@ -3,13 +3,60 @@
 (function () {
     "use strict";
 
-    /** How many of `size` units a cut of `percent` takes: rounded down, in the core's own arithmetic. */
-    function share(size, percent) {
-        return Math.floor(size * (percent / 100));
+    const SLACK = 1e-9; // as the core has it: 29 % of 100 units are 29, whatever binary fractions say
+    const HALVINGS = 34; // of the interval of shares, to less than the slack
+
+    /** How many of `size` units a cut of this share takes: rounded down, never all. */
+    function taken(size, share) {
+        return Math.min(Math.floor(size * (share + SLACK)), size - 1);
     }
 
-    function taken(ledger, g, percent) {
-        return share(ledger.sizes[g], percent);
+    /** Map from group to the number of units that a cut of the whole model takes. */
+    function ofAll(ledger, share) {
+        const removed = new Map(ledger.all.map((group) => [group, 0]));
+        for (const [total, order] of ledger.classes) {
+            if (!Array.isArray(order)) {
+                removed.set(order, taken(total, share));
+                continue;
+            }
+            const count = Math.min(Math.floor(total * (share + SLACK)), order.length);
+            for (let n = 0; n < count; n += 1) removed.set(order[n], removed.get(order[n]) + 1);
+        }
+        return rounded(ledger, removed);
+    }
+
+    /** Fewer units go where sizes are rounded. */
+    function rounded(ledger, removed) {
+        for (const [group, count] of removed) {
+            const step = ledger.steps[group] || 1;
+            const left = Math.ceil((ledger.sizes[group] - count) / step) * step;
+            removed.set(group, Math.max(ledger.sizes[group] - left, 0));
+        }
+        return removed;
+    }
+
+    /** Map from group to units for a cut of the whole model, or of one group. */
+    function removal(ledger, group, share) {
+        if (group === null) return ofAll(ledger, share);
+        return rounded(ledger, new Map([[group, taken(ledger.sizes[group], share)]]));
+    }
+
+    /** The smallest cut that leaves at most `left` of a quantity, or the largest one where none does. */
+    function reaching(ledger, group, aim, left) {
+        const wanted = left * cost(ledger, new Map())[aim];
+        let [low, high] = [0, 1];
+        for (let n = 0; n < HALVINGS; n += 1) {
+            const middle = (low + high) / 2;
+            if (cost(ledger, removal(ledger, group, middle))[aim] <= wanted) high = middle;
+            else low = middle;
+        }
+        return removal(ledger, group, high);
+    }
+
+    /** What a wish of the panel takes. */
+    function answer(ledger, wish, group) {
+        const share = wish.percent / 100;
+        return wish.aim === "ratio" ? removal(ledger, group, share) : reaching(ledger, group, wish.aim, share);
     }
 
     /** Sizes of all counted dimensions when `removed[g]` units of each group are gone. */
@@ -26,10 +73,14 @@
         return products.reduce((sum, [factor, ...dims]) => sum + dims.reduce((p, d) => p * size[d], factor), 0);
     }
 
-    /** {parameters, macs} left after `removed`, a Map from group index to a number of units. */
+    /** {parameters, macs, bytes} left after `removed`, a Map from group index to a number of units. */
     function cost(ledger, removed) {
         const size = sizes(ledger, removed);
-        return { parameters: total(ledger.parameters, size), macs: total(ledger.macs, size) };
+        return {
+            parameters: total(ledger.parameters, size),
+            macs: total(ledger.macs, size),
+            bytes: total(ledger.bytes, size),
+        };
     }
 
     function quantity(value) {
@@ -69,33 +120,45 @@
         };
     }
 
-    /** The groups that the cut takes: those of the whole model, or the one that is selected. */
-    function chosen(ledger, scope, selection) {
-        if (scope === "all") return ledger.all;
-        const group = selection && selection.group;
-        return group === null || group === undefined ? [] : [group];
+    function note(text) {
+        return { namespace: "dash_html_components", type: "P", props: { className: "muted", children: text } };
     }
 
-    function preview(percent, scope, selection, ledger) {
-        if (!ledger) return "Counting …";
-        const wanted = chosen(ledger, scope, selection);
-        if (!wanted.length) return scope === "group" ? "Click a layer to see what a cut of its group leaves." : null;
+    function preview(wish, selection, ledger) {
+        if (!ledger || !wish) return "Counting …";
+        // a message says why units cannot be rated so
+        if (!ledger.sizes) return null;
+        const group = selection && selection.group !== undefined ? selection.group : null;
+        const one = wish.where === "group";
+        if (one && group === null) return "Click a layer to see what a cut of its group leaves.";
+        if (!one && !ledger.all.length) return null;
         // the line under Apply says why
-        if (wanted.some((group) => ledger.sizes[group] === undefined)) return null;
-        const removed = new Map(wanted.map((group) => [group, taken(ledger, group, percent)]));
+        if (one && ledger.sizes[group] === undefined) return null;
+        if (wish.aim === "latency") return note("Apply times some cuts beside the original, and corrects the one it takes.");
+        const removed = answer(ledger, wish, one ? group : null);
         const before = cost(ledger, new Map());
         const after = cost(ledger, removed);
-        const units = [...removed.values()].reduce((a, b) => a + b, 0);
-        const of = wanted.reduce((a, group) => a + ledger.sizes[group], 0);
+        const count = [...removed.values()].reduce((a, b) => a + b, 0).toLocaleString("en");
+        const of = [...removed.keys()].reduce((a, each) => a + ledger.sizes[each], 0).toLocaleString("en");
+        const groups = `${removed.size} group${removed.size > 1 ? "s" : ""}`;
+        const least = Math.ceil((1000 * after[wish.aim]) / before[wish.aim]) / 10;
+        const missed = wish.aim !== "ratio" && after[wish.aim] > (wish.percent / 100) * before[wish.aim];
         return [
             row("Parameters", before.parameters, after.parameters),
             row("MACs", before.macs, after.macs),
-            {
-                namespace: "dash_html_components",
-                type: "P",
-                props: { className: "muted", children: `${percent} %: ${units.toLocaleString("en")} of ${of.toLocaleString("en")} units in ${wanted.length} group${wanted.length > 1 ? "s" : ""} go` },
-            },
+            note(missed ? `Out of reach: ${least} % is the least that can be left` : `${count} of ${of} units in ${groups} go`),
         ];
+    }
+
+    /** What the slider says. */
+    function aimed(aim, ranked) {
+        if (aim !== "ratio") return "Share that is left, at most";
+        return ranked === "local" ? "Share of each group's units that goes" : "Share of the units that goes";
+    }
+
+    /** The panel's controls as one record. */
+    function wish(percent, where, criterion, aim, ranked, round) {
+        return { percent, where, criterion, aim, ranked, round_to: Number(round) };
     }
 
     function running(job) {
@@ -103,24 +166,28 @@
     }
 
     /** Why Apply cannot be pressed; "" where it can. Asks the groups, which are there before the ledger is. */
-    function obstacle(percent, scope, selection, groups, job) {
+    function obstacle(wish, selection, groups, job) {
         if (running(job)) return `Apply waits for the job that is running: ${job.title}.`;
-        if (!groups) return "Reading the groups …";
+        if (!groups || !wish) return "Reading the groups …";
         const group = selection && groups.groups[selection.group];
-        if (scope === "group" && !group) return "Click a layer to choose its group.";
-        if (scope === "group" && group.lock) return `${group.name} is locked: ${group.lock}.`;
-        const open = scope === "group" ? [group] : groups.groups.filter((each) => !each.lock);
+        const one = wish.where === "group";
+        if (one && !group) return "Click a layer to choose its group.";
+        if (one && group.lock) return `${group.name} is locked: ${group.lock}.`;
+        const open = one ? [group] : groups.groups.filter((each) => !each.lock);
         if (!open.length) return "No group of this model can be cut.";
-        if (!open.some((each) => share(each.size, percent))) return "This share removes no unit: choose a larger one.";
+        const local = wish.aim === "ratio" && (one || wish.ranked === "local");
+        if (local && !open.some((each) => taken(each.size, wish.percent / 100))) {
+            return "This share removes no unit: choose a larger one.";
+        }
         return "";
     }
 
     /** [Apply is off, why, Cancel is hidden] */
-    function buttons(percent, scope, selection, groups, job) {
-        const why = obstacle(percent, scope, selection, groups, job);
+    function buttons(wish, selection, groups, job) {
+        const why = obstacle(wish, selection, groups, job);
         return [why !== "", why, !running(job)];
     }
 
-    window.prunescope = Object.assign({}, window.prunescope, { cut: { cost, taken } });
-    window.dash_clientside = Object.assign({}, window.dash_clientside, { cut: { preview, buttons } });
+    window.prunescope = Object.assign({}, window.prunescope, { cut: { cost, taken, answer } });
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { cut: { preview, buttons, aimed, wish } });
 })();

@@ -256,6 +256,7 @@ def score(
     top: float = 1.0,
     batches: Iterable[Any] | None = None,
     loss: Loss | None = None,
+    evidence: Evidence | None = None,
     seed: int = 0,
 ) -> Scores:
     """The importance of every unit of every group that can be cut, normalised in each group.
@@ -270,6 +271,7 @@ def score(
         top: For "topn", N as a share of the units, over 0 and up to 1.
         batches: For criteria that need data: what `loss` takes, some tens of examples in all are enough for a start.
         loss: For these, `loss(model, batch)`: the loss of the batch, a scalar, or one number for each example.
+        evidence: What `evidence.gathered` gave for this criterion before, instead of batches and loss.
         seed: For "random".
 
     Returns:
@@ -284,7 +286,8 @@ def score(
     reduced = _named("reduce", reduce or chosen.reduce, REDUCTIONS)
     normal = _named("normalise", normalise or chosen.normalise, NORMALISATIONS)
     _check_top(top)
-    evidence = gathered(graph, chosen.needs, batches, loss, asked=f"scores by {chosen.label}")
+    if evidence is None:
+        evidence = gathered(graph, chosen.needs, batches, loss, asked=f"scores by {chosen.label}")
     source = _Source(graph, chosen, evidence, seed, {})
     raw = {group.name: _total(source, group, reduced) for group in graph.groups}
     _check_told_apart(source, raw)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 from torch import nn
 
 from prunescope.core.cost import Quantity, ledger
@@ -118,6 +117,9 @@ def _model(graph: DependencyGraph, cut: Removed) -> nn.Module:
 
 
 def _fitted(graph: DependencyGraph, original: float, cuts: Sequence[Removed], shares: Sequence[float]) -> LatencyModel:
+    # here and not above: a page that times nothing starts sooner
+    from scipy.optimize import nnls
+
     rows = np.stack([_features(graph, cut) for cut in ({}, *cuts)])
     weights, _ = nnls(rows, np.array([1.0, *shares]))
     return LatencyModel(original, tuple(weights.tolist()))

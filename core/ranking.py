@@ -63,7 +63,7 @@ def ranking(
     free = [group for group in groups if group.index not in fixed]
     behind = set(last)
     times: dict[int, NDArray[np.float64]] = {group: np.zeros(count) for group, count in fixed.items()}
-    for peers in _classes(graph, free, scope):
+    for peers in classes(graph, free, scope):
         for offset, part in enumerate(_parted(peers, behind)):
             times.update(_times(part, scores, order, most, offset))
     return Ranking({group: order[group][: len(found)].tolist() for group, found in times.items()}, times)
@@ -91,7 +91,7 @@ def _times(
     return {group.index: time[owner == n] for n, group in enumerate(peers)}
 
 
-def _classes(graph: DependencyGraph, groups: Sequence[Group], scope: Scope) -> list[list[Group]]:
+def classes(graph: DependencyGraph, groups: Sequence[Group], scope: Scope) -> list[list[Group]]:
     """The groups whose units are ranked together."""
     if scope == "local":
         return [[group] for group in groups]

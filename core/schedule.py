@@ -15,10 +15,8 @@ from prunescope.core.importance import Scores, score
 from prunescope.core.measure import latency
 from prunescope.core.plan import Plan
 from prunescope.core.surgery import Pruned, prune
-from prunescope.core.targets import plan
+from prunescope.core.targets import COUNTED, plan
 from prunescope.core.trace import trace
-
-_QUANTITIES = ("macs", "parameters", "bytes")
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def _plan(
 ) -> Plan:
     """The plan of the step that ends at this part of the way."""
     options = dict(options)
-    for name in {*_QUANTITIES, "latency"} & set(options):
+    for name in {*COUNTED, "latency"} & set(options):
         wanted = options.pop(name)
         # what is out of range is for `plan` to refuse
         options[name] = min(wanted**part / _left(original, graph, name), 1.0) if 0 < wanted <= 1 else wanted

@@ -22,7 +22,7 @@ from prunescope.core.ranking import SCOPES, Ranking, Scope, ranking
 Statistics: TypeAlias = Literal["cut", "last", "keep"]
 Removed: TypeAlias = dict[int, list[int]]
 _Value = TypeVar("_Value", int, float)
-_COUNTED: tuple[Quantity, ...] = ("macs", "parameters", "bytes")
+COUNTED: tuple[Quantity, ...] = ("macs", "parameters", "bytes")  # targets that are exact, without measuring
 _NAMED = 3  # of what stands in the way of a target
 
 
@@ -124,7 +124,7 @@ def plan(  # noqa: PLR0913  one verb, and each argument a choice of its own
         fixed={group.index: fixed[group.index] for group in chosen if group.index in fixed},
         last=[group.index for group in chosen if group.statistics] if statistics == "last" else (),
     )
-    limits = _Limits(graph, _steps(graph, round_to))
+    limits = _Limits(graph, rounding_steps(graph, round_to))
     removed: Mapping[int, Sequence[int]] = limits.within(order.cut(_ratio(ratio or 0.0)))
     for name, share in wanted.items():
         removed = _reaching(graph, order, limits, name, share)
@@ -170,7 +170,7 @@ def _counted(graph: DependencyGraph, order: Ranking, limits: _Limits, name: str,
 def _left(graph: DependencyGraph, name: str, removed: Mapping[int, Sequence[int]]) -> float:
     """The share of a quantity that is left."""
     book = ledger(graph)
-    (quantity,) = [counted for counted in _COUNTED if counted == name]
+    (quantity,) = [counted for counted in COUNTED if counted == name]
     return book.amount(quantity, removed) / max(book.amount(quantity, {}), 1)
 
 
@@ -214,8 +214,12 @@ def _most(
     }
 
 
-def _steps(graph: DependencyGraph, round_to: int) -> dict[int, int]:
-    """Group index -> the multiple in which its units stay, so that what they hold of every dimension is rounded."""
+def rounding_steps(graph: DependencyGraph, round_to: int) -> dict[int, int]:
+    """Group index -> the multiple in which its units stay, so that what they hold of every dimension is rounded.
+
+    Raises:
+        BadPlan: `round_to` is no whole number of at least 1.
+    """
     if type(round_to) is not int or round_to < 1:
         raise BadPlan(
             asked=f"round_to={round_to!r}",

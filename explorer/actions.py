@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 
 from safetensors.torch import save
 
 from prunescope.core.errors import BadInput, BadPlan, PrunescopeError
 from prunescope.core.graph import Group, Side
 from prunescope.core.plan import Plan, cut_groups
+from prunescope.core.ranking import Scope
 from prunescope.core.targets import plan
 from prunescope.explorer.chains import Tie, tie
 from prunescope.explorer.jobs import JobState
-from prunescope.explorer.session import Session, plans_from_original, weights
+from prunescope.explorer.session import EPOCHS, Session, plans_from_original, weights
 from prunescope.explorer.view import group_layers
 
-Scope = Literal["group", "all"]
+Where: TypeAlias = Literal["group", "all"]
+Aim: TypeAlias = Literal["ratio", "macs", "parameters", "bytes", "latency"]
+AIMS: Mapping[Aim, str] = MappingProxyType(
+    {"ratio": "units", "macs": "MACs", "parameters": "parameters", "bytes": "bytes", "latency": "latency"}
+)
 
 
 def selected_group(session: Session, selection: Mapping[str, Any] | None) -> Group | None:
@@ -53,60 +60,105 @@ def asked_tie(session: Session, wish: Mapping[str, Any] | None) -> Tie | None:
         return None
 
 
-def planned(
-    session: Session, criterion: str, percent: float, scope: Scope, selection: Mapping[str, Any] | None
-) -> Plan:
-    """The plan that Apply does: a share of the selected group's units, or of every group's.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A cut, as the Cut panel says it."""
+
+    percent: float  # of the units that go, or of what is left of the aim
+    where: Where = "all"
+    criterion: str = "magnitude"
+    aim: Aim = "ratio"
+    ranked: Scope = "local"  # only for cuts of all groups
+    round_to: int = 1
+
+    def __str__(self) -> str:
+        if self.aim == "ratio":
+            return f"{self.percent:.0f} %"
+        return f"{self.percent:.0f} % of {AIMS[self.aim]} left"
+
+
+def planned(session: Session, wish: Wish, selection: Mapping[str, Any] | None) -> Plan:
+    """The plan that Apply does.
 
     Raises:
-        BadPlan: no group is selected where one is needed, it is locked, or the cut removes nothing.
+        BadPlan: no group is selected where one is needed, it is locked, the aim is out of reach, or the cut removes
+            nothing.
     """
     graph = session.version.graph
     group = selected_group(session, selection)
-    if scope == "group" and group is None:
+    if wish.where == "group" and group is None:
         raise BadPlan(
-            asked=f"cut {percent:.0f} % of the selected group",
+            asked=f"cut {wish} of the selected group",
             found="no layer with a group is selected",
             where="the graph",
             what_to_do="click a layer first, or choose All groups",
         )
-    names = [group.name] if scope == "group" and group else None
-    made = plan(graph, session.scores(criterion), ratio=percent / 100, groups=names)
+    names = [group.name] if wish.where == "group" and group else None
+    aim: dict[str, Any] = {wish.aim: wish.percent / 100}
+    made = plan(
+        graph,
+        session.scores(wish.criterion),
+        **aim,
+        scope="local" if names else wish.ranked,
+        round_to=wish.round_to,
+        groups=names,
+    )
     if made.removals:
         return made
     smallest = min((g.size for g in cut_groups(graph, names)), default=0)
     raise BadPlan(
-        asked=f"cut {percent:.0f} % of {names[0] if names else 'every group'}",
+        asked=f"cut {wish} of {names[0] if names else 'every group'}",
         found="the cut removes no unit",
         where=f"groups of {smallest} units and more" if smallest else "a model without groups that can be cut",
-        what_to_do="choose a larger share",
+        what_to_do="choose a larger cut",
     )
 
 
-def apply(
-    session: Session, criterion: str, percent: float, scope: Scope, selection: Mapping[str, Any] | None
-) -> JobState:
-    """Start the job that cuts, verifies and measures.
+def apply(session: Session, wish: Wish, selection: Mapping[str, Any] | None) -> JobState:
+    """Start the job that cuts, verifies and measures; a cut to a latency is found in the job, by timing.
 
     Raises:
         BadPlan: see `planned`; or a job is already running.
     """
     _check_idle(session, "apply a cut")
-    made = planned(session, criterion, percent, scope, selection)
     group = selected_group(session, selection)
-    what = f"{percent:.0f} % of {group.name}" if scope == "group" and group else f"{percent:.0f} % of all groups"
-    return session.apply_in_background(made, what)
+    name = f"{wish} of {group.name}" if wish.where == "group" and group else _named(wish)
+    if wish.aim == "latency":
+        return session.apply_in_background(lambda: planned(session, wish, selection), name)
+    return session.apply_in_background(planned(session, wish, selection), name)
 
 
-def tune(session: Session) -> JobState:
+def _named(wish: Wish) -> str:
+    return f"{wish} of all groups" if wish.aim == "ratio" else str(wish)
+
+
+def tune(session: Session, epochs: int = EPOCHS) -> JobState:
     """Start the job that fine-tunes the version on screen.
 
     Raises:
-        BadInput: there is no `train`.
+        BadInput: there is nothing to train with.
         BadPlan: a job is already running.
     """
     _check_idle(session, "fine-tune")
-    return session.tune_in_background()
+    return session.tune_in_background(epochs)
+
+
+def sparsify(session: Session, epochs: int, strength: float) -> JobState:
+    """Start the job that trains the version on screen with group sparsity. Raises as `tune` does."""
+    _check_idle(session, "train sparsely")
+    return session.sparsify_in_background(epochs, strength)
+
+
+def recalibrate(session: Session) -> JobState:
+    """Start the job that measures normalisation statistics anew. Raises as `tune` does."""
+    _check_idle(session, "recalibrate")
+    return session.recalibrate_in_background()
+
+
+def sweep(session: Session, criterion: str) -> JobState:
+    """Start the sweep over single groups. Raises as `tune` does."""
+    _check_idle(session, "sweep")
+    return session.sweep_in_background(criterion)
 
 
 def _check_idle(session: Session, what: str) -> None:

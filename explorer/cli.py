@@ -68,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--evaluate", metavar="PKG.MODULE:FUNCTION", help="function(model) -> number, higher is better")
     parser.add_argument("--train", metavar="PKG.MODULE:FUNCTION", help="function(model, report), fine-tunes in place")
+    parser.add_argument("--batches", metavar="PKG.MODULE:NAME", help="training data, or a function that returns it")
+    parser.add_argument("--loss", metavar="PKG.MODULE:FUNCTION", help="function(model, batch) -> the loss of a batch")
     parser.add_argument("--state-dict", metavar="FILE", help="weights: .safetensors, or a file of torch.save")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on; others than loopback need a token")
     parser.add_argument("--port", type=int, help="port to serve on (default: 8050, or a free one)")
@@ -106,6 +108,8 @@ def _explore(options: argparse.Namespace) -> int:
         model.example_inputs,
         evaluate=model.evaluate,
         train=model.train,
+        batches=model.batches,
+        loss=model.loss,
         title=model.title,
         note=model.note,
     )

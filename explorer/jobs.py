@@ -13,6 +13,16 @@ from prunescope.core.errors import PrunescopeError
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """What a training job knows after an epoch."""
+
+    epoch: int  # from 1
+    loss: float
+    accuracy: float | None  # None where it is not measured
+    faded: float | None  # share of the units under a hundredth of their group's largest; None without sparsity
+
+
+@dataclass(frozen=True, slots=True)
 class JobState:
     """A job as it stands; a new one replaces it at every step."""
 
@@ -23,6 +33,7 @@ class JobState:
     done: int = 0  # steps done
     of: int = 0  # of how many; 0 where that is not known
     error: str = ""  # what went wrong, in full
+    curve: tuple[Point, ...] = ()  # of a training job, an epoch each
 
     @property
     def is_over(self) -> bool:
@@ -32,8 +43,11 @@ class JobState:
 class Progress:
     """Handed to the work: it says how far it is, and learns whether to stop."""
 
-    def __init__(self, tell: Callable[[str, int, int], None]) -> None:
+    def __init__(
+        self, tell: Callable[[str, int, int], None], draw: Callable[[Point], None] = lambda point: None
+    ) -> None:
         self._tell = tell
+        self.point = draw  # add a point to the job's curve
         self._stop = threading.Event()
 
     def step(self, text: str, done: int = 0, of: int = 0) -> None:
@@ -63,7 +77,10 @@ class Jobs:
     def submit(self, title: str, work: Callable[[Progress], None]) -> JobState:
         """Start `work(progress)`; its exceptions end up in the job's state."""
         job = next(self._ids)
-        progress = Progress(lambda step, done, of: self._change(job, status="running", step=step, done=done, of=of))
+        progress = Progress(
+            lambda step, done, of: self._change(job, status="running", step=step, done=done, of=of),
+            lambda point: self._change(job, curve=(*self._states[job].curve, point)),
+        )
         with self._lock:
             self._states[job] = JobState(job, title, "waiting")
             self._progress[job] = progress

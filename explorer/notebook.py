@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
 from torch import nn
 
+from prunescope.core.evidence import Loss
 from prunescope.core.measure import Evaluate
 from prunescope.explorer.server import serve
 from prunescope.explorer.session import Session
 
 
-def explore(
+def explore(  # noqa: PLR0913  one verb, and each argument a choice of its own
     model: nn.Module,
     example_inputs: Any,
     evaluate: Evaluate | None = None,
     train: Callable[..., None] | None = None,
     *,
+    batches: Sequence[Any] | None = None,
+    loss: Loss | None = None,
     title: str = "",
     port: int | None = None,
     height: int = 820,
@@ -34,6 +37,8 @@ def explore(
         example_inputs: One tensor, a tuple of positional arguments or a dict of keyword arguments.
         evaluate: `evaluate(model) -> float`, higher is better; without it no accuracy is shown.
         train: `train(model, report)`, the user's fine-tuning.
+        batches: Of training data, as `loss` takes them: for criteria that need data, and for training in the page.
+        loss: `loss(model, batch)`, a scalar or one number for each example.
         title: What the page calls the model; its class name if empty.
         port: Of the page; a free one if None.
         height: Of the frame in a notebook, pixels.
@@ -46,7 +51,16 @@ def explore(
     Raises:
         TraceFailed: the model does not run on the inputs.
     """
-    session = Session(model, example_inputs, evaluate=evaluate, train=train, title=title, executor=executor)
+    session = Session(
+        model,
+        example_inputs,
+        evaluate=evaluate,
+        train=train,
+        batches=batches,
+        loss=loss,
+        title=title,
+        executor=executor,
+    )
     served = serve(session, port=port)
     served.in_background()
     session.start()

@@ -35,6 +35,10 @@ def opened(options: argparse.Namespace) -> OpenedModel:
         found = replace(found, evaluate=_imported(options.evaluate, "--evaluate"))
     if options.train:
         found = replace(found, train=_imported(options.train, "--train"))
+    if options.batches:
+        found = replace(found, batches=_batches(options.batches))
+    if options.loss:
+        found = replace(found, loss=_imported(options.loss, "--loss"))
     return found
 
 
@@ -62,6 +66,19 @@ def _built(path: str, shapes: Sequence[str] | None, weights: dict[str, Tensor] |
             raise _not_opened(path, f"the state dict does not fit: {error}") from error
     inputs = _inputs(shapes)
     return OpenedModel(path, path, model=made, example_inputs=inputs, evaluate=None, train=None, note="")
+
+
+def _batches(path: str) -> list[Any]:
+    made = _imported(path, "--batches")
+    try:
+        return list(made() if callable(made) else made)
+    except Exception as error:
+        raise BadInput(
+            asked=f"--batches {path}",
+            found=f"reading it raised {type(error).__name__}: {error}",
+            where=path,
+            what_to_do="name a list of batches, or a function without arguments that returns them",
+        ) from error
 
 
 def _not_opened(path: str, found: str) -> BadInput:

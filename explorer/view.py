@@ -11,9 +11,12 @@ from torch import Tensor
 
 from prunescope.core import CRITERIA, DependencyGraph, Group, Layer, Member
 from prunescope.core.cost import CountedDim, Product, ledger
+from prunescope.core.evidence import Evidence
 from prunescope.core.graph import Side
 from prunescope.core.importance import Scores, member_importance
 from prunescope.core.plan import cut_groups
+from prunescope.core.ranking import Scope, classes, ranking
+from prunescope.core.targets import COUNTED, rounding_steps
 from prunescope.explorer.jobs import JobState
 from prunescope.explorer.layout import LayerBox
 from prunescope.explorer.locked import Padlock, padlocks
@@ -266,13 +269,15 @@ class Heatmap:
     totals: tuple[float, ...]  # the units' normalised scores, in the order of `columns`
 
 
-def importance_heatmap(graph: DependencyGraph, group: Group, scores: Tensor, criterion: str) -> Heatmap:
+def importance_heatmap(
+    graph: DependencyGraph, group: Group, scores: Tensor, criterion: str, evidence: Evidence | None = None
+) -> Heatmap:
     """Members by units, units sorted by the group's importance, each row scaled to its own largest value.
 
     A unit that matters in one layer and not in another shows as a light cell over a dark one.
     """
     trained = [n for n, member in enumerate(group.members) if not member.is_buffer]
-    importance = member_importance(graph, group, criterion)[trained]
+    importance = member_importance(graph, group, criterion, evidence)[trained]
     order = scores.argsort(descending=True, stable=True)
     largest = importance.amax(dim=1, keepdim=True).clamp_min(1e-30)
     rows = [f"{group.members[n].parameter} [{group.members[n].dim}]" for n in trained]
@@ -295,23 +300,35 @@ def overview_heatmap(graph: DependencyGraph, scores: Scores) -> Heatmap:
     return Heatmap(values, tuple(rows), tuple(range(OVERVIEW_BINS)), ())
 
 
-def ledger_record(graph: DependencyGraph, scores: Scores) -> dict[str, Any]:
+def ledger_record(graph: DependencyGraph, scores: Scores, ranked: Scope = "local", round_to: int = 1) -> dict[str, Any]:
     """What the page needs to say parameters and MACs while the slider moves, for cuts of the least important units.
 
     Returns:
         `dims`: [size, [[group, n], ...]] where n is how many indices each removed unit takes, or a list: how many the
-        first 0, 1, 2 ... removed units take together. `parameters`, `macs`: [factor, dim, dim, ...], to be summed.
-        `sizes`: group -> K. `all`: the groups that a cut of the whole model takes.
+        first 0, 1, 2 ... removed units take together. `parameters`, `macs`, `bytes`: [factor, dim, dim, ...], to be
+        summed. `sizes`: group -> K. `all`: the groups that a cut of the whole model takes. `classes`: of each set of
+        groups whose units are ranked together their number, and the group of each unit in the order in which they go,
+        or the only group. `steps`: group -> the multiple in which its units stay, where that is not 1.
     """
-    book = ledger(graph)
+    book, groups = ledger(graph), cut_groups(graph)
     order = {group.index: scores[group.name].argsort(stable=True).numpy() for group in graph.groups}
     return {
         "dims": [_dim_record(dim, order) for dim in book.dims],
-        "parameters": [_product_record(product) for product in book.parameters],
-        "macs": [_product_record(product) for product in book.macs],
+        **{name: [_product_record(product) for product in getattr(book, name)] for name in COUNTED},
         "sizes": {str(group.index): group.size for group in graph.groups},
-        "all": [group.index for group in cut_groups(graph)],
+        "all": [group.index for group in groups],
+        "classes": [_class_record(graph, scores, peers) for peers in classes(graph, groups, ranked)],
+        "steps": {str(g): step for g, step in rounding_steps(graph, round_to).items() if step > 1},
     }
+
+
+def _class_record(graph: DependencyGraph, scores: Scores, peers: Sequence[Group]) -> list[Any]:
+    total = sum(group.size for group in peers)
+    if len(peers) == 1:
+        return [total, peers[0].index]
+    times = ranking(graph, scores, peers, "global", most={g.index: g.size - 1 for g in peers}, fixed={}).times
+    owner = np.repeat(list(times), [found.size for found in times.values()])
+    return [total, owner[np.argsort(np.concatenate(list(times.values())), kind="stable")].tolist()]
 
 
 def _dim_record(dim: CountedDim, order: Mapping[int, Any]) -> list[Any]:
@@ -365,5 +382,13 @@ def quantity(value: float) -> str:
     return f"{value:g}"
 
 
-def criteria_options() -> list[dict[str, str]]:
-    return [{"value": criterion.name, "label": criterion.label} for criterion in CRITERIA.values()]
+def criteria_options(session: Session) -> list[dict[str, Any]]:
+    """What units can be rated by; what the session has no data for is listed, but cannot be chosen."""
+    return [
+        {
+            "value": criterion.name,
+            "label": criterion.label if session.can_rate(criterion.name) else f"{criterion.label}: needs data",
+            "disabled": not session.can_rate(criterion.name),
+        }
+        for criterion in CRITERIA.values()
+    ]

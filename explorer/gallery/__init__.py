@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -16,8 +16,9 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from prunescope.core.errors import BadInput, UnknownModel
+from prunescope.core.evidence import Loss
 from prunescope.explorer.gallery.data import load
-from prunescope.explorer.gallery.fit import Report, accuracy, fit
+from prunescope.explorer.gallery.fit import BATCH_SIZE, Report, accuracy, digit_loss, fit
 from prunescope.explorer.gallery.models import DigitsResNet, DigitsViT
 
 __all__ = ["GALLERY", "Entry", "OpenedModel", "Report", "open_model", "record"]
@@ -62,6 +63,11 @@ class Entry:
         """Accuracy on the test split, 0 to 1; the model's training mode is left as it was."""
         return accuracy(model, "test")
 
+    def batches(self) -> list[tuple[Tensor, Tensor]]:
+        """The train split as batches of images and labels, in the order of the file."""
+        digits = load("train")
+        return list(zip(digits.images.split(BATCH_SIZE), digits.labels.split(BATCH_SIZE), strict=True))
+
     def train(self, model: nn.Module, report: Report) -> None:
         """Fine-tune the model in place on the train split, with a tenth of the original learning rate.
 
@@ -85,6 +91,8 @@ class OpenedModel:
         evaluate: `evaluate(model)`, higher is better; None if there is no data for it.
         train: `train(model, report)`, fine-tunes in place; None if there is no data for it.
         note: What the person should know about it, a sentence or empty.
+        batches: Training data, as `loss` takes it; None if there is none.
+        loss: `loss(model, batch)`; None if there is no data for it.
     """
 
     name: str
@@ -94,6 +102,8 @@ class OpenedModel:
     evaluate: Callable[[nn.Module], float] | None
     train: Callable[[nn.Module, Report], None] | None
     note: str
+    batches: Sequence[Any] | None = None
+    loss: Loss | None = None
 
 
 GALLERY: Mapping[str, Entry] = MappingProxyType(
@@ -161,6 +171,8 @@ def _open_gallery(entry: Entry, state_dict: StateDict | None) -> OpenedModel:
         evaluate=entry.evaluate,
         train=entry.train,
         note="",
+        batches=entry.batches(),
+        loss=digit_loss,
     )
 
 

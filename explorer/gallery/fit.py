@@ -11,6 +11,8 @@ from torch.nn import functional
 from prunescope.core.measure import evaluating, keeping_mode
 from prunescope.explorer.gallery.data import Split, load
 
+BATCH_SIZE = 64
+
 Report = Callable[[int, int, float, float], None]
 """`report(epoch, of, loss, accuracy)` after each epoch, from 1: mean training loss, validation accuracy."""
 
@@ -27,8 +29,14 @@ def accuracy(model: nn.Module, split: Split = "test") -> float:
     return right / len(digits.labels)
 
 
+def digit_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """The cross entropy of a batch of images and labels, a scalar."""
+    images, labels = batch
+    return functional.cross_entropy(model(images), labels)
+
+
 def fit(
-    model: nn.Module, report: Report, *, epochs: int, learning_rate: float, seed: int, batch_size: int = 64
+    model: nn.Module, report: Report, *, epochs: int, learning_rate: float, seed: int, batch_size: int = BATCH_SIZE
 ) -> None:
     """Train the model in place on the train split, and leave its training mode as it was.
 
@@ -77,7 +85,7 @@ def _step(
     images: Tensor,
     labels: Tensor,
 ) -> float:
-    loss = functional.cross_entropy(model(images), labels)
+    loss = digit_loss(model, (images, labels))
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

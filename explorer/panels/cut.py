@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from prunescope.core import CRITERIA
 from prunescope.core.errors import PrunescopeError
+from prunescope.core.ranking import Scope
 from prunescope.explorer import ids
-from prunescope.explorer.actions import apply, message, tune
+from prunescope.explorer.actions import AIMS, Wish, apply, message, recalibrate, sparsify, tune
 from prunescope.explorer.aria import aria
 from prunescope.explorer.jobs import JobState
-from prunescope.explorer.session import Session, Version
+from prunescope.explorer.panels.curves import curves
+from prunescope.explorer.session import EPOCHS, STRENGTH, Session, Version
 from prunescope.explorer.view import criteria_options, job_record, ledger_record, quantity
 
 LARGEST_PERCENT = 95
 START_PERCENT = 50
+RANKED_OPTIONS = (
+    {"value": "local", "label": "in each group"},
+    {"value": "global", "label": "across all groups"},
+    {"value": "isomorphic", "label": "across alike groups"},
+)
+AIM_OPTIONS = tuple(
+    {"value": aim, "label": f"{name} that go" if aim == "ratio" else f"{name} left"} for aim, name in AIMS.items()
+)
+ROUND_OPTIONS = (
+    {"value": "1", "label": "any number"},
+    *({"value": n, "label": f"multiples of {n}"} for n in ("4", "8", "16")),
+)
 
 
 def layout(session: Session) -> Component:
     return html.Div(
         [
             html.P("Cut the least important units. Nothing is changed before you press Apply.", className="lead"),
-            dmc.Select(
-                id=ids.CRITERION,
-                label="Rate units by",
-                data=criteria_options(),
-                value=next(iter(CRITERIA)),
-                allowDeselect=False,
-                size="xs",
-                className="criterion",
-            ),
             dmc.SegmentedControl(
                 id=ids.SCOPE,
                 value="all",
@@ -41,7 +47,17 @@ def layout(session: Session) -> Component:
                 fullWidth=True,
                 size="xs",
             ),
-            html.Div("Share of each group's units that goes", className="field-label"),
+            html.Div(
+                [
+                    _choice(ids.CRITERION, "Rate units by", criteria_options(session), next(iter(CRITERIA))),
+                    _choice(ids.RANKED, "Rank units", RANKED_OPTIONS, "local"),
+                    _choice(ids.AIM, "Aim at a share of", AIM_OPTIONS, "ratio"),
+                    _choice(ids.ROUND_TO, "Round sizes to", ROUND_OPTIONS, "1"),
+                ],
+                className="choices",
+            ),
+            html.Div(id=ids.RATING_MESSAGE, role="alert"),
+            html.Div(id=ids.RATIO_LABEL, className="field-label"),
             dmc.Slider(
                 id=ids.RATIO,
                 min=0,
@@ -52,7 +68,7 @@ def layout(session: Session) -> Component:
                 marks=[{"value": value, "label": f"{value} %"} for value in (0, 25, 50, 75)],
                 labelAlwaysOn=False,
                 className="ratio",
-                **aria(label="Share of units that goes, per cent"),
+                **aria(label="Share, per cent"),
             ),
             html.Div(id=ids.PREVIEW, className="preview", **aria(live="polite")),
             html.Div(
@@ -63,31 +79,100 @@ def layout(session: Session) -> Component:
                         id=ids.TUNE,
                         className="button",
                         n_clicks=0,
-                        disabled=session.train is None,
+                        disabled=not session.can_tune,
                         title="Train the version on screen for a few epochs, as a new version"
-                        if session.train
-                        else "Needs a train function: explore(..., train=train)",
+                        if session.can_tune
+                        else "Needs a train function: explore(..., train=train), or batches and loss",
                     ),
                     html.Button("Cancel", id=ids.CANCEL, className="button", n_clicks=0, hidden=True),
                 ],
                 className="button-row",
             ),
             html.Div(id=ids.APPLY_NOTE, className="muted"),
+            training(session),
             html.Div(job_note(session.last_job), id=ids.JOB, role="status"),
             html.Div(id=ids.MESSAGE, role="alert"),
             html.Div(result_note(session), id=ids.RESULT, **aria(live="polite")),
             dcc.Store(id=ids.LEDGER),
+            dcc.Store(id=ids.CUT_WISH),
         ],
         className="panel-body",
     )
 
 
+def training(session: Session) -> Component:
+    """What else can be done to the weights of the version on screen; folded away at first."""
+    off = not session.has_data
+    needs = "Needs data: explore(..., batches=batches, loss=loss)" if off else None
+
+    def button(name: str, label: str, title: str) -> Component:
+        return html.Button(label, id=name, className="button", n_clicks=0, disabled=off, title=needs or title)
+
+    return html.Details(
+        [
+            html.Summary("Train and recover"),
+            html.P(
+                "Sparse training drives the units that matter least to zero before a cut, so that the cut costs less. "
+                "After a cut, fine-tune, or measure the normalisation statistics anew. Each makes a new version.",
+                className="muted",
+            ),
+            html.Div(
+                [
+                    dmc.NumberInput(
+                        id=ids.EPOCHS, label="Epochs", value=EPOCHS, min=1, max=1000, allowDecimal=False, size="xs"
+                    ),
+                    dmc.NumberInput(
+                        id=ids.STRENGTH,
+                        label="Strength of sparsity",
+                        value=STRENGTH,
+                        min=0,
+                        step=STRENGTH,
+                        decimalScale=6,
+                        size="xs",
+                    ),
+                ],
+                className="choices",
+            ),
+            html.Div(
+                [
+                    button(ids.SPARSIFY, "Train sparsely", "Train with group sparsity, as a new version"),
+                    button(ids.RECALIBRATE, "Recalibrate", "Measure running means and variances anew"),
+                ],
+                className="button-row",
+            ),
+        ],
+        className="training",
+    )
+
+
+def _choice(name: str, label: str, options: Sequence[Mapping[str, Any]], value: str) -> Component:
+    select: Component = dmc.Select(
+        id=name, label=label, data=list(options), value=value, allowDeselect=False, size="xs"
+    )
+    return select
+
+
 def register(app: Dash, session: Session) -> None:
+    app.clientside_callback(
+        ClientsideFunction("cut", "wish"),
+        Output(ids.CUT_WISH, "data"),
+        Input(ids.RATIO, "value"),
+        Input(ids.SCOPE, "value"),
+        Input(ids.CRITERION, "value"),
+        Input(ids.AIM, "value"),
+        Input(ids.RANKED, "value"),
+        Input(ids.ROUND_TO, "value"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("cut", "aimed"),
+        Output(ids.RATIO_LABEL, "children"),
+        Input(ids.AIM, "value"),
+        Input(ids.RANKED, "value"),
+    )
     app.clientside_callback(
         ClientsideFunction("cut", "preview"),
         Output(ids.PREVIEW, "children"),
-        Input(ids.RATIO, "value"),
-        Input(ids.SCOPE, "value"),
+        Input(ids.CUT_WISH, "data"),
         Input(ids.SELECTION, "data"),
         Input(ids.LEDGER, "data"),
     )
@@ -96,8 +181,7 @@ def register(app: Dash, session: Session) -> None:
         Output(ids.APPLY, "disabled"),
         Output(ids.APPLY_NOTE, "children"),
         Output(ids.CANCEL, "hidden"),
-        Input(ids.RATIO, "value"),
-        Input(ids.SCOPE, "value"),
+        Input(ids.CUT_WISH, "data"),
         Input(ids.SELECTION, "data"),
         Input(ids.GROUPS, "data"),
         Input(ids.JOB_STATE, "data"),
@@ -107,23 +191,31 @@ def register(app: Dash, session: Session) -> None:
     def result(revision: int) -> Component | None:
         return result_note(session)
 
-    @app.callback(Output(ids.LEDGER, "data"), Input(ids.SHOWN, "data"), Input(ids.CRITERION, "value"))
-    def account(shown: int, criterion: str) -> dict[str, Any]:
-        return ledger_record(session.version.graph, session.scores(criterion))
+    @app.callback(
+        Output(ids.LEDGER, "data"),
+        Output(ids.RATING_MESSAGE, "children"),
+        Input(ids.SHOWN, "data"),
+        Input(ids.CRITERION, "value"),
+        Input(ids.RANKED, "value"),
+        Input(ids.ROUND_TO, "value"),
+    )
+    def account(shown: int, criterion: str, ranked: Scope, round_to: str) -> tuple[dict[str, Any], Component | None]:
+        try:
+            return ledger_record(session.version.graph, session.scores(criterion), ranked, int(round_to)), None
+        except PrunescopeError as error:
+            return {}, error_note(error)
 
     @app.callback(
         Output(ids.MESSAGE, "children"),
         Output(ids.JOB_STATE, "data", allow_duplicate=True),
         Input(ids.APPLY, "n_clicks"),
-        State(ids.CRITERION, "value"),
-        State(ids.RATIO, "value"),
-        State(ids.SCOPE, "value"),
+        State(ids.CUT_WISH, "data"),
         State(ids.SELECTION, "data"),
         prevent_initial_call=True,
     )
-    def cut(clicks: int, criterion: str, percent: float, scope: str, selection: dict[str, Any] | None) -> Any:
+    def cut(clicks: int, wish: dict[str, Any], selection: dict[str, Any] | None) -> Any:
         try:
-            job = apply(session, criterion, percent, "group" if scope == "group" else "all", selection)
+            job = apply(session, Wish(**wish), selection)
         except PrunescopeError as error:
             return error_note(error), no_update
         return None, job_record(job)
@@ -132,11 +224,20 @@ def register(app: Dash, session: Session) -> None:
         Output(ids.MESSAGE, "children", allow_duplicate=True),
         Output(ids.JOB_STATE, "data", allow_duplicate=True),
         Input(ids.TUNE, "n_clicks"),
+        Input(ids.SPARSIFY, "n_clicks"),
+        Input(ids.RECALIBRATE, "n_clicks"),
+        State(ids.EPOCHS, "value"),
+        State(ids.STRENGTH, "value"),
         prevent_initial_call=True,
     )
-    def fine_tune(clicks: int) -> Any:
+    def train(tuned: int, sparse: int, recalibrated: int, epochs: float, strength: float) -> Any:
+        jobs: dict[str, Callable[[], JobState]] = {
+            ids.TUNE: lambda: tune(session, int(epochs or 0)),
+            ids.SPARSIFY: lambda: sparsify(session, int(epochs or 0), float(strength or 0)),
+            ids.RECALIBRATE: lambda: recalibrate(session),
+        }
         try:
-            job = tune(session)
+            job = jobs[ctx.triggered_id]()
         except PrunescopeError as error:
             return error_note(error), no_update
         return None, job_record(job)
@@ -219,8 +320,10 @@ def job_pill(job: JobState | None) -> Component | None:
 
 def job_note(job: JobState | None) -> Component | None:
     """How far the job is, or what became of it; nothing for one that ended well."""
-    if job is None or job.status == "done":
+    if job is None or (job.status == "done" and not job.curve):
         return None
+    if job.status == "done":
+        return html.Div([html.B(f"{job.title}: done"), curves(job.curve)], className="note job")
     if job.status == "failed":
         return html.Div([html.B(f"{job.title}: failed"), html.Pre(job.error)], className="note error", role="alert")
     if job.status == "cancelled":
@@ -232,6 +335,7 @@ def job_note(job: JobState | None) -> Component | None:
             html.B(job.title),
             html.Span(step if job.status == "running" else "waiting …", className="muted"),
             dmc.Progress(value=share, size="sm", animated=not job.of, striped=not job.of),
+            curves(job.curve),
         ],
         className="note job",
     )

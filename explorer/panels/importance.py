@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,23 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 from plotly.subplots import make_subplots
 
-from prunescope.core import CRITERIA
+from prunescope.core import CRITERIA, PrunescopeError
 from prunescope.explorer import ids
 from prunescope.explorer.actions import selected_group
+from prunescope.explorer.panels import sensitivity
+from prunescope.explorer.panels.figure_style import (
+    BAR,
+    BOTTOM,
+    COLOURS,
+    CONFIG,
+    MARK,
+    TOP,
+    colour_bar,
+    empty,
+    row_axis,
+    row_height,
+    styled,
+)
 from prunescope.explorer.panels.lazy import fill_when_opened, host
 from prunescope.explorer.session import Session
 from prunescope.explorer.view import (
@@ -23,18 +36,7 @@ from prunescope.explorer.view import (
     overview_heatmap,
 )
 
-COLOURS = "Cividis"
-LABEL_LETTERS = 30  # of a row's name; the end of a long one is what tells it apart
-FEW_ROWS = 24
-ROW_HEIGHTS = (20, 13)  # pixels, of few rows and of many
 SCORE_HEIGHT = 80
-TOP, BOTTOM = 46, 34  # room for the colour bar and for the title below
-INK = {"light": "#1b2130", "dark": "#e8eaf0"}
-LINE = {"light": "#e2e5eb", "dark": "#2a2f3a"}
-BAR = {"light": "#4650c8", "dark": "#8b95ff"}
-MARK = {"light": "#e0245e", "dark": "#ff6b9a"}
-FONT = 'Inter, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif'
-CONFIG: Any = {"displaylogo": False, "displayModeBar": False}
 
 
 def layout(session: Session) -> Component:
@@ -48,7 +50,7 @@ def layout(session: Session) -> Component:
     )
 
 
-def figures() -> list[Component]:
+def figures(session: Session) -> list[Component]:
     return [
         html.H3("Selected group: members by units"),
         html.P(
@@ -66,11 +68,13 @@ def figures() -> list[Component]:
             className="muted",
         ),
         dcc.Graph(id=ids.IMPORTANCE_OVERVIEW, config=CONFIG, figure=empty("light", ""), className="pick-row"),
+        *sensitivity.figures(session),
     ]
 
 
 def register(app: Dash, session: Session) -> None:
-    fill_when_opened(app, ids.IMPORTANCE_FIGURES, "importance", figures)
+    fill_when_opened(app, ids.IMPORTANCE_FIGURES, "importance", lambda: figures(session))
+    sensitivity.register(app, session)
 
     app.clientside_callback(
         ClientsideFunction("importance", "wish"),
@@ -118,7 +122,10 @@ def register(app: Dash, session: Session) -> None:
         if wish is None:
             return empty("light", "")
         chosen = selected_group(session, selection)
-        heat = overview_heatmap(session.version.graph, session.scores(wish["criterion"]))
+        try:
+            heat = overview_heatmap(session.version.graph, session.scores(wish["criterion"]))
+        except PrunescopeError:
+            return empty(wish["scheme"], "Units cannot be rated so: Cut says why")
         return overview_figure(heat, wish["scheme"], chosen.name if chosen else "")
 
 
@@ -135,7 +142,9 @@ def group_figure(session: Session, selection: dict[str, Any] | None, criterion: 
     if group.lock:
         return empty(scheme, f"{group.name} cannot be cut: its units are not rated")
     graph = session.version.graph
-    heat = importance_heatmap(graph, group, session.scores(criterion)[group.name], criterion)
+    heat = importance_heatmap(
+        graph, group, session.scores(criterion)[group.name], criterion, session.evidence(criterion)
+    )
     return members_figure(heat, scheme)
 
 
@@ -158,11 +167,11 @@ def members_figure(heat: Heatmap, scheme: str) -> go.Figure:
     # whole per cents in one byte each: a large group has 100,000 cells
     figure.add_heatmap(
         z=np.rint(np.asarray(heat.values) * 100).astype(np.uint8), x=units, y=heat.rows, colorscale=COLOURS,
-        zmin=0, zmax=100, row=2, col=1, colorbar=_colour_bar("importance, % of the row's largest"),
+        zmin=0, zmax=100, row=2, col=1, colorbar=colour_bar("importance, % of the row's largest"),
         hovertemplate="%{y}<br>%{x}: %{z} % of the largest in this member<extra></extra>",
     )  # fmt: skip
     figure.update_yaxes(title={"text": "score", "font": {"size": 10}}, nticks=3, row=1, col=1, rangemode="tozero")
-    figure.update_yaxes(**_row_axis(heat.rows), row=2, col=1)
+    figure.update_yaxes(**row_axis(heat.rows), row=2, col=1)
     figure.update_xaxes(showticklabels=False, showgrid=False)
     figure.add_annotation(
         text=f"{len(units)} units, most important first", showarrow=False, font={"size": 10},
@@ -181,10 +190,10 @@ def overview_figure(heat: Heatmap, scheme: str, chosen: str = "") -> go.Figure:
     figure.add_heatmap(
         z=np.asarray(heat.values, dtype=np.float32), x=share, y=heat.rows, colorscale=COLOURS,
         zmin=ranked[int(len(ranked) * 0.02)], zmax=ranked[int(len(ranked) * 0.98)],
-        colorbar=_colour_bar("score, × the group's mean"),
+        colorbar=colour_bar("score, × the group's mean"),
         hovertemplate="%{y}<br>rank %{x}: score %{z:.2f}<extra></extra>",
     )  # fmt: skip
-    figure.update_yaxes(**_row_axis(heat.rows))
+    figure.update_yaxes(**row_axis(heat.rows))
     figure.update_xaxes(title={"text": "units, most important first", "font": {"size": 10}}, nticks=5)
     row = heat.rows.index(chosen) if chosen in heat.rows else -1
     figure.add_shape(
@@ -193,81 +202,3 @@ def overview_figure(heat: Heatmap, scheme: str, chosen: str = "") -> go.Figure:
     )  # fmt: skip
     rows = row_height(len(heat.rows)) * len(heat.rows)
     return styled(figure, scheme, TOP + rows + BOTTOM + 12, BOTTOM + 12)
-
-
-def row_height(rows: int) -> int:
-    return ROW_HEIGHTS[rows > FEW_ROWS]
-
-
-def _row_axis(rows: Sequence[str]) -> dict[str, Any]:
-    return {
-        "autorange": "reversed",
-        "automargin": True,
-        "showgrid": False,
-        "tickfont": {"size": 10 if len(rows) <= FEW_ROWS else 9},
-        "tickmode": "array",
-        "tickvals": list(rows),
-        "ticktext": row_labels(rows),
-    }
-
-
-def row_labels(rows: Sequence[str], letters: int = LABEL_LETTERS) -> list[str]:
-    """The rows' names without the modules that all of them share, and no longer than there is room for."""
-    paths = [row.split(".") for row in rows]
-    shared = 0
-    while len(rows) > 1 and all(len(path) > shared + 2 and path[shared] == paths[0][shared] for path in paths):
-        shared += 1
-    return [_shortened(path[shared:], letters) for path in paths]
-
-
-def _shortened(path: Sequence[str], letters: int) -> str:
-    """The end of a name that fits, from a dot on unless too little is left then."""
-    name = ".".join(path)
-    if len(name) <= letters:
-        return name
-    end = name[1 - letters :]
-    after_dot = end.partition(".")[2]
-    return f"…{after_dot if len(after_dot) > letters / 2 else end}"
-
-
-def _colour_bar(title: str) -> dict[str, Any]:
-    """Flat above the cells, so that they have the width of the panel."""
-    return {
-        "orientation": "h",
-        "x": 1,
-        "xanchor": "right",
-        "y": 1,
-        "yanchor": "bottom",
-        "ypad": 4,
-        "len": 0.8,
-        "thickness": 8,
-        "title": {"text": title, "side": "top", "font": {"size": 10}},
-        "tickfont": {"size": 10},
-        "nticks": 5,
-    }
-
-
-def empty(scheme: str, text: str) -> go.Figure:
-    """A figure with a sentence in the place of data."""
-    figure = go.Figure()
-    figure.add_annotation(text=text, showarrow=False, font={"size": 12})
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
-    return styled(figure, scheme, 120)
-
-
-def styled(figure: go.Figure, scheme: str, height: int, bottom: int = 8) -> go.Figure:
-    """Transparent, with the ink of the colour scheme, so that the page's own surface shows."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": bottom},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": INK[scheme], "size": 11, "family": FONT},
-        showlegend=False,
-        bargap=0,
-        dragmode=False,
-    )
-    figure.update_xaxes(gridcolor=LINE[scheme], zerolinecolor=LINE[scheme], fixedrange=True)
-    figure.update_yaxes(gridcolor=LINE[scheme], zerolinecolor=LINE[scheme], fixedrange=True)
-    return figure

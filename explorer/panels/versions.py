@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from prunescope.explorer import ids
 from prunescope.explorer.actions import plan_file, weights_file
 from prunescope.explorer.aria import aria
-from prunescope.explorer.panels.importance import BAR, CONFIG, empty, styled
+from prunescope.explorer.panels.figure_style import BAR, CONFIG, empty, styled
 from prunescope.explorer.panels.lazy import fill_when_opened, host
 from prunescope.explorer.session import Session
 from prunescope.explorer.view import quantity, version_rows

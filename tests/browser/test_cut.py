@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page
 
 from prunescope.core import DependencyGraph, plan, plan_units, predicted, score, trace
 from prunescope.core.cost import Cost
 from prunescope.core.importance import Scores
+from prunescope.core.ranking import SCOPES, Ranking, Scope
+from prunescope.core.targets import COUNTED
 from prunescope.explorer.gallery import open_model
 from prunescope.explorer.view import ledger_record
 from tests.command import REPOSITORY
@@ -24,15 +28,15 @@ COSTS = """([ledger, cuts]) => cuts.map((removed) => {
     const left = prunescope.cut.cost(ledger, new Map(removed));
     return [left.parameters, left.macs];
 })"""
-# What is left when a percentage of these groups goes, for each [percent, groups].
-SHARES = """([ledger, cuts]) => cuts.map(([percent, groups]) => {
-    const { taken, cost } = prunescope.cut;
-    const left = cost(ledger, new Map(groups.map((group) => [group, taken(ledger, group, percent)])));
+# What is left after each [wish, group]; the group is null for a cut of the whole model.
+ANSWERS = """([ledger, wishes]) => wishes.map(([wish, group]) => {
+    const { answer, cost } = prunescope.cut;
+    const left = cost(ledger, answer(ledger, wish, group));
     return [left.parameters, left.macs];
 })"""
 TAKEN = """percents => {
-    const sizes = Array.from({ length: 1024 }, (_, size) => size);
-    return percents.map((percent) => sizes.map((size) => prunescope.cut.taken({ sizes }, size, percent)));
+    const sizes = Array.from({ length: 1023 }, (_, size) => size + 1);
+    return percents.map((percent) => sizes.map((size) => prunescope.cut.taken(size, percent / 100)));
 }"""
 
 
@@ -60,17 +64,45 @@ def shown(script: Page, code: str, *arguments: Any) -> list[Cost]:
     return [Cost(*pair) for pair in script.evaluate(code, list(arguments))]
 
 
-def test_a_cut_of_all_groups_costs_what_the_core_predicts(script: Page, graph: DependencyGraph, scores: Scores) -> None:
-    ledger = ledger_record(graph, scores)
-    assert shown(script, SHARES, ledger, [(percent, ledger["all"]) for percent in PERCENTS]) == [
-        predicted(graph, plan(graph, scores, ratio=percent / 100)) for percent in PERCENTS
+def wish(percent: float, aim: str = "ratio") -> dict[str, Any]:
+    return {"percent": percent, "aim": aim}
+
+
+@pytest.mark.parametrize("ranked", SCOPES)
+def test_a_cut_of_all_groups_costs_what_the_core_predicts(
+    script: Page, graph: DependencyGraph, scores: Scores, ranked: Scope
+) -> None:
+    ledger = ledger_record(graph, scores, ranked)
+    assert shown(script, ANSWERS, ledger, [(wish(percent), None) for percent in PERCENTS]) == [
+        predicted(graph, plan(graph, scores, ratio=percent / 100, scope=ranked)) for percent in PERCENTS
+    ]
+
+
+@pytest.mark.parametrize("ranked", SCOPES)
+@pytest.mark.parametrize("aim", COUNTED)
+def test_a_cut_to_a_target_costs_what_the_core_predicts(
+    script: Page, graph: DependencyGraph, scores: Scores, ranked: Scope, aim: str
+) -> None:
+    percents = (60, 75, 90)
+    ledger = ledger_record(graph, scores, ranked)
+    expected = [
+        predicted(graph, plan(graph, scores, scope=ranked, **{aim: percent / 100}))  # type: ignore[arg-type]
+        for percent in percents
+    ]
+    assert shown(script, ANSWERS, ledger, [(wish(percent, aim), None) for percent in percents]) == expected
+
+
+def test_a_rounded_cut_costs_what_the_core_predicts(script: Page, graph: DependencyGraph, scores: Scores) -> None:
+    ledger = ledger_record(graph, scores, "global", 4)
+    assert shown(script, ANSWERS, ledger, [(wish(percent), None) for percent in PERCENTS]) == [
+        predicted(graph, plan(graph, scores, ratio=percent / 100, scope="global", round_to=4)) for percent in PERCENTS
     ]
 
 
 def test_a_cut_of_one_group_costs_what_the_core_predicts(script: Page, graph: DependencyGraph, scores: Scores) -> None:
     cuts = [(percent, group) for group in graph.groups for percent in PERCENTS]
-    asked = [(percent, [group.index]) for percent, group in cuts]
-    assert shown(script, SHARES, ledger_record(graph, scores), asked) == [
+    asked = [(wish(percent), group.index) for percent, group in cuts]
+    assert shown(script, ANSWERS, ledger_record(graph, scores), asked) == [
         predicted(graph, plan(graph, scores, ratio=percent / 100, groups=[group.name])) for percent, group in cuts
     ]
 
@@ -88,6 +120,8 @@ def test_any_number_of_the_least_units_costs_what_the_core_predicts(
 
 def test_a_share_of_any_size_is_rounded_as_the_core_rounds_it(script: Page) -> None:
     percents = range(96)
+    order = Ranking({}, {size: np.arange(1, size) / size for size in range(1, 1024)})
+    order = replace(order, units={size: list(range(size - 1)) for size in order.times})
     assert script.evaluate(TAKEN, list(percents)) == [
-        [int(size * (percent / 100)) for size in range(1024)] for percent in percents
+        [len(units) for units in order.cut(percent / 100).values()] for percent in percents
     ]

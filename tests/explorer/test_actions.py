@@ -15,8 +15,10 @@ from torch import nn
 
 from prunescope.core import Plan, plan, prune
 from prunescope.core.errors import BadInput, BadPlan, PrunescopeError
+from prunescope.core.ranking import SCOPES, Scope
+from prunescope.core.targets import COUNTED
 from prunescope.explorer import actions
-from prunescope.explorer.actions import Scope
+from prunescope.explorer.actions import Where, Wish
 from prunescope.explorer.jobs import Progress
 from prunescope.explorer.session import Session
 from tests.models import flattened, grouped, image
@@ -51,41 +53,58 @@ def test_a_selection_of_nothing_in_this_version_has_no_group(
     assert actions.selected_group(session, selection) is None
 
 
-@pytest.mark.parametrize(("scope", "groups"), [("all", None), ("group", ["0"])])
+@pytest.mark.parametrize(("where", "groups"), [("all", None), ("group", ["0"])])
 @pytest.mark.parametrize("criterion", ["magnitude", "magnitude-l1"])
 @pytest.mark.parametrize("percent", [13, 25, 50, 87.5])
 def test_a_share_is_planned_as_the_core_plans_it(
-    session: Session, criterion: str, percent: float, scope: Scope, groups: list[str] | None
+    session: Session, criterion: str, percent: float, where: Where, groups: list[str] | None
 ) -> None:
     expected = plan(session.version.graph, session.scores(criterion), ratio=percent / 100, groups=groups)
     assert expected.removals
-    assert actions.planned(session, criterion, percent, scope, FIRST) == expected
+    assert actions.planned(session, Wish(percent, where, criterion), FIRST) == expected
+
+
+@pytest.mark.parametrize("ranked", SCOPES)
+@pytest.mark.parametrize("aim", COUNTED)
+def test_a_target_is_planned_as_the_core_plans_it(session: Session, aim: Any, ranked: Scope) -> None:
+    expected = plan(session.version.graph, session.scores(), scope=ranked, round_to=2, **{aim: 0.4})
+    assert actions.planned(session, Wish(40, aim=aim, ranked=ranked, round_to=2), None) == expected
+
+
+def test_a_cut_to_a_latency_is_timed_in_its_job() -> None:
+    session = Session(nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 8)), torch.randn(64, 256))
+    job = actions.apply(session, Wish(60, aim="latency"), None)
+    session.jobs.wait(PATIENCE)
+    assert session.last_job is not None
+    assert (session.last_job.status, session.last_job.error) == ("done", "")
+    assert session.version.name == job.title == "60 % of latency left"
+    assert session.version.parameters < session.versions[0].parameters
 
 
 def test_all_groups_of_a_family_that_can_be_cut_in_two_ways_are_planned_in_one() -> None:
     session = Session(grouped(), image())
-    made = actions.planned(session, "magnitude", 50, "all", None)
+    made = actions.planned(session, Wish(50), None)
     families = [session.version.graph.group(removal.group).family for removal in made.removals]
     assert len(set(families)) == len(families)
 
 
-REFUSED: list[tuple[float, Scope, Mapping[str, Any] | None, str, str]] = [
+REFUSED: list[tuple[float, Where, Mapping[str, Any] | None, str, str]] = [
     (50, "group", None, "no layer with a group is selected", "click a layer"),
     (50, "group", {"layer": "5", "side": "out"}, "it is the model's output", "choose among"),
-    (5, "all", None, "removes no unit", "larger share"),
-    (0, "group", FIRST, "removes no unit", "larger share"),
+    (5, "all", None, "removes no unit", "larger cut"),
+    (0, "group", FIRST, "removes no unit", "larger cut"),
     (100, "all", None, "some units have to stay", "ratio=0.5"),
     (-10, "all", None, "from 0 up to", "ratio=0.5"),
     (float("nan"), "all", None, "from 0 up to", "ratio=0.5"),
 ]
 
 
-@pytest.mark.parametrize(("percent", "scope", "selection", "found", "way_out"), REFUSED)
+@pytest.mark.parametrize(("percent", "where", "selection", "found", "way_out"), REFUSED)
 def test_a_cut_that_cannot_be_is_refused_with_the_way_out_and_starts_no_job(
-    session: Session, percent: float, scope: Scope, selection: Mapping[str, Any] | None, found: str, way_out: str
+    session: Session, percent: float, where: Where, selection: Mapping[str, Any] | None, found: str, way_out: str
 ) -> None:
     with pytest.raises(BadPlan, match=found) as raised:
-        actions.apply(session, "magnitude", percent, scope, selection)
+        actions.apply(session, Wish(percent, where), selection)
     assert way_out in raised.value.what_to_do
     assert session.jobs.states == ()
     assert len(session.versions) == 1
@@ -93,13 +112,13 @@ def test_a_cut_that_cannot_be_is_refused_with_the_way_out_and_starts_no_job(
 
 def test_an_unknown_criterion_is_answered_with_all_of_them(session: Session) -> None:
     with pytest.raises(BadInput, match="magnitude-l1"):
-        actions.apply(session, "size", 50, "all", None)
+        actions.apply(session, Wish(50, criterion="size"), None)
 
 
 def test_apply_makes_the_planned_version_and_measures_it() -> None:
     session = Session(flattened(), image(), evaluate=lambda model: 0.5)
-    expected = actions.planned(session, "magnitude", 50, "group", FIRST)
-    job = actions.apply(session, "magnitude", 50, "group", FIRST)
+    expected = actions.planned(session, Wish(50, "group"), FIRST)
+    job = actions.apply(session, Wish(50, "group"), FIRST)
     session.jobs.wait(PATIENCE)
     version = session.version
     assert version.pruned is not None
@@ -110,7 +129,7 @@ def test_apply_makes_the_planned_version_and_measures_it() -> None:
 
 @pytest.mark.parametrize(
     "click",
-    [lambda session: actions.apply(session, "magnitude", 50, "all", None), actions.tune],
+    [lambda session: actions.apply(session, Wish(50), None), actions.tune],
     ids=["apply", "fine-tune"],
 )
 def test_while_a_job_runs_no_other_is_started(click: Callable[[Session], Any]) -> None:
@@ -137,7 +156,7 @@ def test_the_message_on_the_page_has_the_four_parts_of_the_error() -> None:
 
 def test_the_files_make_the_version_on_screen_again(session: Session) -> None:
     for percent in (50, 25):
-        actions.apply(session, "magnitude", percent, "all", None)
+        actions.apply(session, Wish(percent), None)
         session.jobs.wait(PATIENCE)
     weights_name, content = actions.weights_file(session)
     plan_name, text = actions.plan_file(session)

@@ -105,8 +105,9 @@ def test_an_opened_page_asks_the_server_for_the_ledger_alone(client: FlaskClient
         for callback in client.get("/_dash-dependencies").get_json()
         if not callback["clientside_function"] and not callback["prevent_initial_call"]
     }
-    figures = {f"{plot}.figure" for plot in (ids.IMPORTANCE_GROUP, ids.IMPORTANCE_OVERVIEW, ids.VERSION_PLOT)}
-    assert asked == {f"{ids.LEDGER}.data", *figures}
+    plots = (ids.IMPORTANCE_GROUP, ids.IMPORTANCE_OVERVIEW, ids.SWEEP_FIGURE, ids.VERSION_PLOT)
+    ledger = f"..{ids.LEDGER}.data...{ids.RATING_MESSAGE}.children.."
+    assert asked == {ledger, *(f"{plot}.figure" for plot in plots)}
 
 
 def test_the_original_is_measured_once_when_a_page_has_been_painted() -> None:
