@@ -184,7 +184,11 @@ def _in_the_way(graph: DependencyGraph, largest: Removed) -> list[str]:
     locked = sorted(graph.locked_groups, key=lambda group: -weight[group.name])
     stopped = [g for g in graph.groups if len(largest.get(g.index, ())) < g.size - 1 and g.option == 0]
     stopped.sort(key=lambda group: -weight[group.name])
-    reasons = [f"{group.name} is locked: {group.lock.reason}" for group in locked[:_NAMED] if group.lock]
+    reasons = [
+        f"{group.name or group.members[0].parameter} is locked: {group.lock.reason}"
+        for group in locked[:_NAMED]
+        if group.lock
+    ]
     return reasons + [
         f"{group.name} loses at most {len(largest.get(group.index, ()))} of {group.size}" for group in stopped[:_NAMED]
     ]

@@ -1,0 +1,43 @@
+"""Accuracy against speed-up, to 8 times and beyond: a Vision Transformer and a graph attention network.
+
+`python -m notebooks.results.speed_ups vit` (or gat) goes on where it was killed; `--minute --logs FOLDER` for a short
+one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from notebooks.results.study import ORIGINAL, Run, Task, logged, magnitude, run, trained, trained_on
+from notebooks.results.tasks import TASKS
+
+HERE = Path(__file__).parent
+SPEED_UPS = (2.0, 4.0, 8.0, 12.0, 16.0)
+SEEDS = (0, 1, 2)
+
+
+def of_seed(task: Task, seed: int, log: Path, speed_ups: tuple[float, ...]) -> list[Run]:
+    model = trained(task, seed, log.parent)
+    cuts = {
+        ("full grouping", "local", speed_up, seed): partial(
+            run, task, model, seed, "full grouping", "local", speed_up, magnitude
+        )
+        for speed_up in speed_ups
+    }
+    return list(logged(log, {(ORIGINAL, "", 1.0, seed): partial(trained_on, task, model, seed), **cuts}))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task", choices=list(TASKS))
+    parser.add_argument("--minute", action="store_true", help="one seed and one speed-up; give --logs too")
+    parser.add_argument("--logs", type=Path, default=HERE / "logs", help="folder of logs and checkpoints")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    log = options.logs / f"speed-ups-{options.task}.jsonl"
+    for seed in (0,) if options.minute else SEEDS:
+        of_seed(TASKS[options.task](), seed, log, (2.0,) if options.minute else SPEED_UPS)

@@ -1,0 +1,101 @@
+"""Tables and figures of every log: `python -m notebooks.results.table` writes README.md and *.svg beside this file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+
+from notebooks.results.study import ORIGINAL, Run, read
+from notebooks.results.tasks import TASKS
+
+HERE = Path(__file__).parent
+HEAD = """# Results
+
+Every line below is made by the scripts of this folder; `logs/` has each run with its seed, times and shares. Accuracy
+is that of the test split, read once at the end of a run; mean and standard deviation over the seeds, in per cent. The
+original was trained on for as many epochs as the pruned networks were after their cut. Speed-up is the original's MACs
+over what is left; latency is the share of the original's median time for one example on one thread, timed in turns
+with it while other work was running, so it is rough.
+"""
+
+
+def main() -> None:
+    mpl.rcParams["svg.hashsalt"] = "prunescope"  # the same picture for the same runs
+    parts = [HEAD]
+    for log in sorted((HERE / "logs").glob("*.jsonl")):
+        runs = read(log)
+        if runs:
+            parts.append(_section(log, runs))
+    (HERE / "README.md").write_text("\n".join(parts))
+
+
+def _section(log: Path, runs: Sequence[Run]) -> str:
+    machine = json.loads(log.read_text().splitlines()[0])
+    task = next(made for make in TASKS.values() if (made := make()).name == runs[0].task)
+    _figure(log.stem, runs)
+    seeds = sorted({run.seed for run in runs})
+    minutes = sum(run.seconds for run in runs) / 60
+    return "\n".join(
+        [
+            f"## {log.stem}\n",
+            f"{task.name}: {task.data}. {task.epochs} epochs of training, {task.tuning_epochs} after the cut; seeds "
+            f"{', '.join(map(str, seeds))}. {machine['machine']}, {machine['threads']} thread, torch "
+            f"{machine['torch']}; {minutes:.0f} minutes of cutting and recovering in all.\n",
+            f"![Accuracy against speed-up]({log.stem}.svg)\n",
+            "| | ranked | speed-up | latency | right after the cut (validation) | after recovery (test) | runs |",
+            "|---|---|---|---|---|---|---|",
+            *(_row(cell) for cell in _cells(runs)),
+            "",
+        ]
+    )
+
+
+def _cells(runs: Iterable[Run]) -> list[list[Run]]:
+    found: dict[tuple[str, str, float], list[Run]] = {}
+    for run in runs:
+        found.setdefault((run.method, run.scope, run.speed_up), []).append(run)
+    return list(found.values())
+
+
+def _row(cell: Sequence[Run]) -> str:
+    first = cell[0]
+    speed_up = mean(1 / run.macs for run in cell)
+    after = "" if first.method == ORIGINAL else f"{100 * mean(run.after_cut for run in cell):.1f}"
+    shares = (f"{speed_up:.2f}", f"{mean(run.latency for run in cell):.2f}")
+    return f"| {first.method} | {first.scope} | {' | '.join(shares)} | {after} | {_spread(cell)} | {len(cell)} |"
+
+
+def _spread(cell: Sequence[Run]) -> str:
+    values = [100 * run.test for run in cell]
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+
+
+def _figure(name: str, runs: Sequence[Run]) -> None:
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharex=True)
+    curves: dict[tuple[str, str], list[list[Run]]] = {}
+    for cell in _cells(run for run in runs if run.method != ORIGINAL):
+        curves.setdefault((cell[0].method, cell[0].scope), []).append(cell)
+    methods = list(dict.fromkeys(method for method, _ in curves))
+    for (method, scope), cells in curves.items():
+        style = {"color": f"C{methods.index(method)}", "linestyle": "-" if scope == "local" else "--", "marker": "."}
+        x = [mean(1 / run.macs for run in cell) for cell in cells]
+        axes[0].plot(x, [100 * mean(run.after_cut for run in cell) for cell in cells], **style)
+        axes[1].plot(x, [100 * mean(run.test for run in cell) for cell in cells], label=f"{method}, {scope}", **style)
+    original = [100 * run.test for run in runs if run.method == ORIGINAL]
+    if original:
+        axes[1].axhline(mean(original), color="0.6", linewidth=1, label=ORIGINAL)
+    axes[0].set(title="right after the cut, validation", xlabel="speed-up (MACs)", ylabel="accuracy, %")
+    axes[1].set(title="after recovery, test", xlabel="speed-up (MACs)")
+    axes[1].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(HERE / f"{name}.svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
