@@ -16,9 +16,10 @@ from prunescope.core.graph import Group, Side
 from prunescope.core.plan import Plan, cut_groups
 from prunescope.core.ranking import Scope
 from prunescope.core.targets import plan
+from prunescope.explorer import training
 from prunescope.explorer.chains import Tie, tie
 from prunescope.explorer.jobs import JobState
-from prunescope.explorer.session import EPOCHS, Session, plans_from_original, weights
+from prunescope.explorer.session import Session, plans_from_original, weights
 from prunescope.explorer.view import group_layers
 
 Where: TypeAlias = Literal["group", "all"]
@@ -132,7 +133,7 @@ def _named(wish: Wish) -> str:
     return f"{wish} of all groups" if wish.aim == "ratio" else str(wish)
 
 
-def tune(session: Session, epochs: int = EPOCHS) -> JobState:
+def tune(session: Session, epochs: int = training.EPOCHS) -> JobState:
     """Start the job that fine-tunes the version on screen.
 
     Raises:
@@ -140,25 +141,25 @@ def tune(session: Session, epochs: int = EPOCHS) -> JobState:
         BadPlan: a job is already running.
     """
     _check_idle(session, "fine-tune")
-    return session.tune_in_background(epochs)
+    return training.tune(session, epochs)
 
 
 def sparsify(session: Session, epochs: int, strength: float) -> JobState:
     """Start the job that trains the version on screen with group sparsity. Raises as `tune` does."""
     _check_idle(session, "train sparsely")
-    return session.sparsify_in_background(epochs, strength)
+    return training.sparsify(session, epochs, strength)
 
 
 def recalibrate(session: Session) -> JobState:
     """Start the job that measures normalisation statistics anew. Raises as `tune` does."""
     _check_idle(session, "recalibrate")
-    return session.recalibrate_in_background()
+    return training.recalibrate(session)
 
 
 def sweep(session: Session, criterion: str) -> JobState:
     """Start the sweep over single groups. Raises as `tune` does."""
     _check_idle(session, "sweep")
-    return session.sweep_in_background(criterion)
+    return training.sweep(session, criterion)
 
 
 def _check_idle(session: Session, what: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -18,16 +17,11 @@ from prunescope.core.evidence import INPUT_NORMS, Evidence, Loss, gathered
 from prunescope.core.graph import Side
 from prunescope.core.importance import Scores, criterion_named
 from prunescope.core.measure import Evaluate, Latency, accuracy, latency, size_bytes
-from prunescope.core.recovery import Epoch, fine_tune, recalibrate
-from prunescope.core.sensitivity import Cut, sensitivity
-from prunescope.core.sparsity import GroupSparsity
-from prunescope.explorer.jobs import Jobs, JobState, Point, Progress
+from prunescope.core.sensitivity import Cut
+from prunescope.explorer.jobs import Jobs, JobState, Progress
 
 ORIGINAL = 0
 LATENCY_ROUNDS = 10
-EPOCHS = 5
-STRENGTH = 5e-4
-_FADED = 0.01  # of the largest importance of its group
 
 
 @dataclass(frozen=True)
@@ -222,139 +216,27 @@ class Session:
     def can_tune(self) -> bool:
         return self.train is not None or self.has_data
 
-    def tune_in_background(self, epochs: int = EPOCHS) -> JobState:
-        """Fine-tune a copy of the version on screen, as a job, with the user's `train`, else on the batches.
-
-        Raises:
-            BadInput: the session has neither `train` nor batches and loss.
-        """
-        base, train = self.version, self.train
-        if not self.can_tune:
-            raise BadInput(
-                asked=f"fine-tune {base.name}",
-                found="there is no train function for this model, and no data",
-                where="this session",
-                what_to_do="give one: explore(model, example_inputs, train=train) with train(model, report), or "
-                "batches=batches and loss=loss with loss(model, batch)",
-            )
-        if train is None:
-            return self._train_in_background("Fine-tune", "tuned", epochs, None)
-
-        def work(progress: Progress) -> None:
-            model = copy.deepcopy(base.model)
-
-            def report(epoch: int, of: int, loss: float, accuracy: float) -> None:
-                progress.point(Point(epoch, loss, accuracy, None))
-                progress.step(f"epoch {epoch}: loss {loss:.3f}, accuracy {accuracy:.1%}", epoch, of)
-
-            progress.step("starting to train")
-            train(model, report)
-            made = self._add(base, f"{base.name}, tuned", model, None)
-            self._measure(made.id, progress)
-
-        return self.jobs.submit(f"Fine-tune {base.name}", work)
-
-    def sparsify_in_background(self, epochs: int = EPOCHS, strength: float = STRENGTH) -> JobState:
-        """Train a copy of the version on screen with group sparsity, as a job, and measure it.
-
-        Raises:
-            BadInput: the session has no batches or no loss, or the strength is negative.
-        """
-        return self._train_in_background("Train sparsely", "sparse", epochs, strength)
-
-    def recalibrate_in_background(self) -> JobState:
-        """Measure the normalisation statistics of a copy of the version on screen anew, as a job.
-
-        Raises:
-            BadInput: the session has no batches or no loss.
-        """
-        base, (batches, loss) = self.version, self._data("measure normalisation statistics anew")
-
-        def work(progress: Progress) -> None:
-            model = copy.deepcopy(base.model)
-            progress.step("measuring normalisation statistics")
-            if not recalibrate(model, batches, loss):
-                raise BadInput(
-                    asked=f"measure normalisation statistics of {base.name} anew",
-                    found="no layer of this model keeps running statistics",
-                    where=type(model).__name__,
-                    what_to_do="fine-tune it instead",
-                )
-            made = self._add(base, f"{base.name}, recalibrated", model, None)
-            self._measure(made.id, progress)
-
-        return self.jobs.submit(f"Recalibrate {base.name}", work)
-
-    def _train_in_background(self, title: str, suffix: str, epochs: int, strength: float | None) -> JobState:
-        base, (batches, loss) = self.version, self._data(title.lower())
-
-        def work(progress: Progress) -> None:
-            progress.step("starting to train")
-            model = copy.deepcopy(base.model)
-            sparsity = None if strength is None else GroupSparsity(trace(model, self.example_inputs), strength)
-
-            def report(epoch: Epoch, of: int) -> None:
-                progress.point(Point(epoch.number, epoch.loss, epoch.accuracy, faded(sparsity) if sparsity else None))
-                progress.step(f"epoch {epoch.number}: loss {epoch.loss:.3f}", epoch.number, of)
-
-            fine_tune(
-                model,
-                batches,
-                loss,
-                epochs,
-                evaluate=self.evaluate,
-                regularise=sparsity.regularise if sparsity else None,
-                before_epoch=sparsity.update if sparsity else None,
-                report=report,
-                cancel=progress.cancelled,
-            )
-            made = self._add(base, f"{base.name}, {suffix}", model, None)
-            self._measure(made.id, progress)
-
-        return self.jobs.submit(f"{title}: {base.name}", work)
-
-    def _data(self, what: str) -> tuple[Sequence[Any], Loss]:
-        if self.batches is not None and self.loss is not None:
-            return self.batches, self.loss
-        raise BadInput(
-            asked=f"{what}: {self.version.name}",
-            found="there is nothing to train on",
-            where="this session",
-            what_to_do="give data: explore(model, example_inputs, batches=batches, loss=loss) with loss(model, batch)",
-        )
-
     def sensitivity(self) -> tuple[Cut, ...]:
         """What the sweeps of the version on screen have found so far."""
         return tuple(self._cuts.get(self.version.id, ()))
 
-    def sweep_in_background(self, criterion: str = "magnitude") -> JobState:
-        """Measure the accuracy of cutting each group of the version on screen alone, as a job.
+    def sweep_starts(self, version: int) -> None:
+        """Forget what an earlier sweep of this version found."""
+        with self._lock:
+            self._cuts[version] = []
+            self._revision += 1
 
-        Raises:
-            BadInput: the session has no `evaluate`.
-        """
-        version, scores, evaluate = self.version, self.scores(criterion), self.evaluate
-        if evaluate is None:
-            raise BadInput(
-                asked=f"sweep the sensitivity of {version.name}",
-                found="there is no evaluate function for this model",
-                where="this session",
-                what_to_do="give one: explore(model, example_inputs, evaluate=evaluate) with evaluate(model) -> number",
-            )
+    def sweep_found(self, version: int, cut: Cut) -> None:
+        """Keep a result of a sweep of this version."""
+        with self._lock:
+            self._cuts[version].append(cut)
+            self._revision += 1
 
-        def work(progress: Progress) -> None:
-            self._cuts[version.id] = []
-
-            def report(cut: Cut, done: int, of: int) -> None:
-                with self._lock:
-                    self._cuts[version.id].append(cut)
-                    self._revision += 1
-                progress.step(f"{cut.group}, {cut.ratio:.0%} cut", done, of)
-
-            progress.step("measuring the uncut model")
-            sensitivity(version.graph, scores, evaluate, report=report, cancel=progress.cancelled)
-
-        return self.jobs.submit(f"Sensitivity of {version.name}", work)
+    def add_tuned(self, base: Version, name: str, model: nn.Module, progress: Progress) -> Version:
+        """Put a model of the base's structure and new weights on screen as a version, and measure it, in a job."""
+        made = self._add(base, name, model, None)
+        self._measure(made.id, progress)
+        return self.versions[made.id]
 
     def measure(self, version: int | None = None) -> Version:
         """Measure accuracy and latency of a version (the one on screen if None) beside the original, now."""
@@ -466,13 +348,6 @@ class Session:
         with self._lock:
             self._versions[number] = replace(self._versions[number], **changes)
             self._revision += 1
-
-
-def faded(sparsity: GroupSparsity) -> float:
-    """The share of all units whose importance is under a hundredth of their group's largest."""
-    last = [penalty for penalty in sparsity.history if penalty.update == sparsity.history[-1].update]
-    low = sum(int((p.importance < _FADED * p.importance.max()).sum()) for p in last)
-    return low / max(sum(len(p.importance) for p in last), 1)
 
 
 def weights(version: Version) -> dict[str, Tensor]:

@@ -17,7 +17,8 @@ from prunescope.explorer.actions import AIMS, Wish, apply, message, recalibrate,
 from prunescope.explorer.aria import aria
 from prunescope.explorer.jobs import JobState
 from prunescope.explorer.panels.curves import curves
-from prunescope.explorer.session import EPOCHS, STRENGTH, Session, Version
+from prunescope.explorer.session import Session, Version
+from prunescope.explorer.training import EPOCHS, STRENGTH
 from prunescope.explorer.view import criteria_options, job_record, ledger_record, quantity
 
 LARGEST_PERCENT = 95

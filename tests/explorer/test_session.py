@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from prunescope.core import Plan, plan, plan_units, predicted, prune
 from prunescope.core.errors import BadInput, BadPlan, PrunescopeError, VerificationFailed
 from prunescope.core.measure import macs, parameters
+from prunescope.explorer import training
 from prunescope.explorer.gallery import open_model
 from prunescope.explorer.gallery.data import load as load_digits
 from prunescope.explorer.gallery.models import DigitsResNet
@@ -254,7 +255,7 @@ def test_fine_tuning_makes_a_version_of_the_one_on_screen_and_leaves_that_as_it_
     session = Session(flattened(), image(), train=halve_the_bias)
     base = session.apply(half(session), "half")
     before = {name: tensor.clone() for name, tensor in base.model.state_dict().items()}
-    session.tune_in_background()
+    training.tune(session)
     session.jobs.wait(PATIENCE)
     tuned = session.version
     assert (tuned.parent, tuned.name, tuned.pruned) == (base.id, "half, tuned", None)
@@ -270,7 +271,7 @@ def test_training_that_raises_ends_its_job_as_failed_and_changes_nothing() -> No
 
     session = Session(flattened(), image(), train=train)
     before = Found.of(session)
-    session.tune_in_background()
+    training.tune(session)
     session.jobs.wait(PATIENCE)
     (job,) = session.jobs.states
     assert (job.status, job.error) == ("failed", "OSError: no space left")
@@ -286,7 +287,7 @@ def test_training_stops_at_the_next_report_when_it_is_cancelled() -> None:
         report(1, 2, 0.5, 0.5)
 
     session = Session(flattened(), image(), train=train)
-    session.tune_in_background()
+    training.tune(session)
     assert begun.wait(PATIENCE)
     session.jobs.cancel()
     go_on.set()
@@ -297,7 +298,7 @@ def test_training_stops_at_the_next_report_when_it_is_cancelled() -> None:
 
 def test_without_train_the_message_says_how_to_give_one(session: Session) -> None:
     with pytest.raises(BadInput, match="no train function") as raised:
-        session.tune_in_background()
+        training.tune(session)
     assert "train=train" in raised.value.what_to_do
     assert session.jobs.states == ()
 
@@ -363,7 +364,7 @@ def test_a_tuned_version_has_the_plans_of_the_cuts_alone() -> None:
     session = Session(flattened(), image(), train=halve_the_bias)
     first = half(session)
     session.apply(first)
-    session.tune_in_background()
+    training.tune(session)
     session.jobs.wait(PATIENCE)
     second = one_unit(session)
     session.apply(second)

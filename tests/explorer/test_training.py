@@ -12,6 +12,7 @@ from torch.nn import functional
 from prunescope.core import CRITERIA, score, trace
 from prunescope.core.errors import BadInput
 from prunescope.core.sensitivity import sensitivity
+from prunescope.explorer import training
 from prunescope.explorer.jobs import Point
 from prunescope.explorer.panels.curves import curves
 from prunescope.explorer.panels.sensitivity import sweep_figure
@@ -52,7 +53,7 @@ def done(session: Session) -> None:
 
 def test_sparse_training_makes_a_version_and_leaves_the_one_it_came_from(session: Session) -> None:
     before = {name: value.clone() for name, value in session.model.state_dict().items()}
-    session.sparsify_in_background(epochs=3, strength=0.5)
+    training.sparsify(session, epochs=3, strength=0.5)
     done(session)
     original, sparse = session.versions
     assert (sparse.name, sparse.parent) == ("original, sparse", 0)
@@ -66,7 +67,7 @@ def test_sparse_training_makes_a_version_and_leaves_the_one_it_came_from(session
 
 
 def test_without_a_train_function_the_batches_are_trained_on(session: Session) -> None:
-    session.tune_in_background(epochs=4)
+    training.tune(session, epochs=4)
     done(session)
     assert session.version.name == "original, tuned"
     assert session.last_job is not None
@@ -75,7 +76,7 @@ def test_without_a_train_function_the_batches_are_trained_on(session: Session) -
 
 
 def test_statistics_are_measured_on_a_copy(session: Session) -> None:
-    session.recalibrate_in_background()
+    training.recalibrate(session)
     done(session)
     original, made = (version.model.get_submodule("1").get_buffer("running_mean") for version in session.versions)
     assert torch.equal(original, torch.zeros(12))
@@ -83,7 +84,7 @@ def test_statistics_are_measured_on_a_copy(session: Session) -> None:
 
 
 def test_the_sweep_shows_what_the_core_finds(session: Session) -> None:
-    session.sweep_in_background()
+    training.sweep(session)
     done(session)
     graph = trace(network(), BATCHES[0][0])
     assert session.sensitivity() == sensitivity(graph, score(graph), evaluate).cuts
@@ -96,7 +97,7 @@ def test_the_sweep_shows_what_the_core_finds(session: Session) -> None:
 def test_a_session_without_data_says_what_it_needs(job: str) -> None:
     session = Session(network(), BATCHES[0][0])
     with pytest.raises(BadInput, match=r"nothing to train on|no train function|no evaluate function"):
-        getattr(session, f"{job}_in_background")()
+        getattr(training, job)(session)
     assert session.jobs.states == ()
 
 
@@ -104,7 +105,7 @@ def test_a_loss_that_is_no_number_ends_the_job_and_nothing_else() -> None:
     session = Session(
         network(), BATCHES[0][0], batches=BATCHES, loss=lambda model, batch: loss(model, batch) * torch.nan
     )
-    session.sparsify_in_background()
+    training.sparsify(session)
     session.jobs.wait(PATIENCE)
     assert session.last_job is not None
     assert session.last_job.status == "failed"
@@ -114,7 +115,7 @@ def test_a_loss_that_is_no_number_ends_the_job_and_nothing_else() -> None:
 
 def test_a_model_without_running_statistics_is_not_recalibrated() -> None:
     session = Session(nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3)), BATCHES[0][0], batches=BATCHES, loss=loss)
-    session.recalibrate_in_background()
+    training.recalibrate(session)
     session.jobs.wait(PATIENCE)
     assert session.last_job is not None
     assert "no layer of this model keeps running statistics" in session.last_job.error
