@@ -124,4 +124,6 @@ def clash_text(graph: DependencyGraph, clash: Clash) -> str:
     """A clash in words, with the line of code."""
     operation = graph.record.operations[clash.use.operation]
     where = operation.source or operation.layer
+    if clash.use.apart:
+        return f"two sizes that the code tells apart would be equal ({where})"
     return f"{clash.use.text} asks for {clash.given} where {clash.wanted} would be left ({where})"

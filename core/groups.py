@@ -47,11 +47,12 @@ def _coupling(space: LabelSpace, family: Vector, before: Vector, by_rows: bool) 
     for lock in space.locks:
         locked[before[lock.labels]] = True
     ties = LabelSpace(count=space.count, reasons=space.reasons, _reason_codes=space._reason_codes)
-    kinds: list[tuple[Vector, str]] = []
+    kinds: list[tuple[bool, Vector, str]] = []
     for grid in space.grids:
-        rows = _cut_by_rows(grid, locked, before, by_rows)
+        open_rows, open_columns = _open_ways(grid, locked, before)
+        rows = by_rows if open_rows == open_columns else open_rows
         _tie(ties, grid, rows)
-        kinds.append((grid.elements, grid.row_kind if rows else grid.column_kind))
+        kinds.append((open_rows and open_columns, grid.elements, grid.row_kind if rows else grid.column_kind))
     edges, locks = (*space.edges, *ties.edges), (*space.locks, *ties.locks)
     component = _joined(before, ties.edges)
     count = int(component.max(initial=-1)) + 1
@@ -59,18 +60,17 @@ def _coupling(space: LabelSpace, family: Vector, before: Vector, by_rows: bool) 
     for n in range(len(locks) - 1, -1, -1):
         lock_of[component[locks[n].labels]] = n
     kind = [_PLAIN_KIND] * count
-    for labels, name in kinds:
+    # a grid that leaves a choice says what is chosen, before one that can be cut in one way only
+    for _, labels, name in sorted(kinds, key=lambda kind: kind[0]):
         for c in np.unique(component[labels[labels >= 0]]).tolist():
             kind[c] = name
     return Coupling(component, lock_of, locks, tuple(kind), family, edges)
 
 
-def _cut_by_rows(grid: Grid, locked: NDArray[np.bool_], component: Vector, preferred: bool) -> bool:
-    """Whether this grid is cut by whole rows: as preferred, unless only the other way is open."""
-    open_rows, open_columns = (
-        bool((~locked[component[labels[labels >= 0]]]).any()) for labels in (grid.rows, grid.columns)
-    )
-    return preferred if open_rows == open_columns else open_rows
+def _open_ways(grid: Grid, locked: NDArray[np.bool_], component: Vector) -> tuple[bool, bool]:
+    """Whether any whole row, and any whole column, of a grid can be cut."""
+    rows, columns = (bool((~locked[component[labels[labels >= 0]]]).any()) for labels in (grid.rows, grid.columns))
+    return rows, columns
 
 
 def _tie(ties: LabelSpace, grid: Grid, by_rows: bool) -> None:

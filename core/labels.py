@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from prunescope.core.sizes import SizeUse
+    from prunescope.core.sizes import Expression, SizeUse
 
 Vector: TypeAlias = NDArray[np.int64]
 
@@ -94,6 +94,15 @@ class Term:
     dims: tuple[Vector, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Factor:
+    """The code made a fraction of a size (`C ** -0.5`, `1 / C`), or took it into arithmetic with a tensor."""
+
+    expression: Expression
+    value: int  # of the size, before any cut
+    operation: int  # index of the last operation before
+
+
 REPEATED = "it repeats a single index a fixed number of times"
 BY_POSITION = "its indices are taken by position in the code"
 
@@ -119,6 +128,7 @@ class LabelSpace:
     statistics: list[Statistic] = field(default_factory=list)
     terms: list[Term] = field(default_factory=list)
     uses: list[SizeUse] = field(default_factory=list)
+    factors: list[Factor] = field(default_factory=list)
     # since the last call of torch from the code: what is waiting for the code's own sizes
     slices: list[Sliced] = field(default_factory=list)
     repeats: list[Vector] = field(default_factory=list)  # labels of a single index that was repeated

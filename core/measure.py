@@ -111,9 +111,22 @@ def macs(model: nn.Module, example_inputs: Any) -> int:
 
     args, kwargs = as_call(example_inputs)
     counter = FlopCounterMode(display=False, custom_mapping=_extra_flops())
-    with evaluating(model), torch.no_grad(), products_visible(model), counter:
+    with evaluating(model), torch.no_grad(), _frozen(model), products_visible(model), counter:
         _run(model, args, kwargs, asked="count the MACs of one forward pass")
     return counter.get_total_flops() // 2
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter asks for gradients: torch's counter trips over a view of one that is handed to a module."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trainable:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
 
 
 def _extra_flops() -> dict[Any, Callable[..., int]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,42 @@ def cut(tensor: Tensor, dims: Mapping[int, Vector]) -> Tensor:
         stays[dims[dim]] = False
         left = left.index_select(dim, torch.from_numpy(np.flatnonzero(stays)).to(left.device))
     return as_kind(tensor, left)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Indices of one dimension of a tensor that are multiplied by a number."""
+
+    dim: int
+    indices: Vector
+    by: float
+
+
+@torch.no_grad()
+def scaled(tensor: Tensor, scalings: Sequence[Scaling]) -> Tensor:
+    """The tensor with these indices multiplied, of the same kind."""
+    value = tensor.detach()
+    for scaling in scalings:
+        factors = torch.ones(tensor.shape[scaling.dim], dtype=torch.float64, device=value.device)
+        factors[torch.from_numpy(scaling.indices).to(value.device)] = scaling.by
+        # rounded once, in the end
+        value = value.to(torch.promote_types(value.dtype, torch.float64))
+        value = value * factors.view([-1 if d == scaling.dim else 1 for d in range(tensor.dim())])
+    value = value.to(tensor.dtype)
+    return as_kind(tensor, value) if scalings else tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of a parameter or buffer."""
+
+    tensor: Tensor  # as it is in the original
+    removed: Mapping[int, Vector]  # by dimension, the indices that go
+    scalings: tuple[Scaling, ...] = ()  # by indices of the original
+
+    def made(self, value: Tensor) -> Tensor:
+        """The same done to a tensor of its shape."""
+        return cut(scaled(value, self.scalings), self.removed)
 
 
 def as_kind(tensor: Tensor, value: Tensor) -> Tensor:

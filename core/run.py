@@ -25,6 +25,7 @@ from prunescope.core.rules.table import operation_name, tensors_in
 from prunescope.core.shapes import READS_VALUES, without_values
 from prunescope.core.size_calls import SizeCalls, functions_in_the_open
 from prunescope.core.sizes import heard_by, remembered_attributes
+from prunescope.core.tape import Tape, Value
 
 INPUT = Fixed("it meets the model's input")
 NUMBERS = Fixed("it holds integers: numbers of positions, not weights")
@@ -40,17 +41,6 @@ class ParameterDims:
     tensor: Tensor
     dims: Dims  # its labels
     is_buffer: bool
-
-
-@dataclass(slots=True)
-class Value:
-    """What the trace knows of a tensor."""
-
-    dims: Dims
-    producer: str | None  # name of the layer that made it; None for parameters, constants and their like
-    is_weight: bool  # made of parameters alone
-    is_hollow: bool  # has no values: an operation before it was answered by shape alone
-    made_of: tuple[str, ...] = ()  # names of the parameters and buffers that alone it was made of
 
 
 @dataclass(slots=True)
@@ -81,6 +71,7 @@ class Run(Watch):
         self.model = model
         self.with_values = with_values
         self.space = LabelSpace()
+        self.tape = Tape()
         self.operations: list[Operation] = []
         self.reference_operations = 0
         self.layers: dict[str, LayerNotes] = {}
@@ -129,7 +120,7 @@ class Run(Watch):
         for leaf in tree_leaves(call):
             if isinstance(leaf, Tensor):
                 dims = tuple(INPUT for _ in leaf.shape)
-                self._remember(leaf, Value(dims, "input", is_weight=False, is_hollow=False))
+                self._remember(leaf, Value(dims, tuple(leaf.shape), "input", is_weight=False, is_hollow=False))
                 if "input" not in self.layers:
                     self.layers["input"] = LayerNotes(
                         "input", "", "input", False, "", output_shape=tuple(leaf.shape), output_dims=dims
@@ -145,6 +136,7 @@ class Run(Watch):
         sink.output_shape = sink.output_shape or shapes[0]
         for tensor in tensors:
             value = self._value(tensor)
+            self.tape.results.append(value)
             sink.input_dims.append(value.dims)
             sink.input_shapes.append(tuple(tensor.shape))
             for dim in value.dims:
@@ -156,7 +148,7 @@ class Run(Watch):
     def _remembering_sizes(self) -> Iterator[None]:
         """Sizes in the model's code remember where they came from."""
         with ExitStack() as stack:
-            calls = SizeCalls(self.space, lambda tensor: self._value(tensor).dims, self._relabel)
+            calls = SizeCalls(self.space, lambda tensor: self._value(tensor).dims, self._relabel, self._attended)
             stack.enter_context(remembered_attributes(self.modules))
             stack.enter_context(functions_in_the_open())
             stack.enter_context(heard_by(calls))
@@ -165,6 +157,11 @@ class Run(Watch):
 
     def _relabel(self, tensor: Tensor, dims: Dims) -> None:
         self._value(tensor).dims = dims
+
+    def _attended(self, query: Tensor, key: Tensor, first: int) -> None:
+        # scaling a query that is its own key would count twice: no step of it takes the scale up
+        end = first if key is query else len(self.operations)
+        self.tape.attentions.append((self._value(query), range(first, end)))
 
     @contextmanager
     def _module_hooks(self) -> Iterator[None]:
@@ -230,8 +227,13 @@ class Run(Watch):
         self._operation(name, layer)
         dims = self._apply_rule(function, args, kwargs, outputs)
         producer = layer.name if layer else None
-        for tensor, labels in zip(outputs, dims, strict=True):
-            self._remember(tensor, Value(labels, producer, is_weight, hollow, made_of))
+        made = [
+            Value(labels, tuple(tensor.shape), producer, is_weight, hollow, made_of)
+            for tensor, labels in zip(outputs, dims, strict=True)
+        ]
+        self.tape.record(function, args, kwargs, self._value, made)
+        for tensor, value in zip(outputs, made, strict=True):
+            self._remember(tensor, value)
         if layer and outputs:
             layer.output_shape, layer.output_dims = tuple(outputs[0].shape), dims[0]
         return result
@@ -315,13 +317,18 @@ class Run(Watch):
     def _new_value(self, tensor: Tensor) -> Value:
         """A tensor seen for the first time: a parameter, a buffer, or a constant that the code made."""
         if id(tensor) not in self.known:
-            return Value(tuple(CONSTANT for _ in tensor.shape), None, is_weight=True, is_hollow=False)
+            constant: Dims = tuple(CONSTANT for _ in tensor.shape)
+            return Value(constant, tuple(tensor.shape), None, is_weight=True, is_hollow=False)
         name, is_buffer = self.known[id(tensor)]
         if id(tensor) not in self.dims_by_id:
             dims = self._new_dims(tensor)
             self.dims_by_id[id(tensor)] = dims
             self.parameters[name] = ParameterDims(name, tensor, dims, is_buffer)
-        return Value(self.dims_by_id[id(tensor)], None, is_weight=True, is_hollow=False, made_of=(name,))
+        shape = tuple(tensor.shape)
+        value = Value(self.dims_by_id[id(tensor)], shape, None, is_weight=True, is_hollow=False, made_of=(name,))
+        if not is_buffer:
+            self.tape.leaves[value] = name
+        return value
 
     def _new_dims(self, tensor: Tensor) -> Dims:
         if not tensor.is_floating_point() and not tensor.is_complex():

@@ -68,6 +68,11 @@ def _convolution(
     if x.shape[1] != (weight.shape[0] if transposed else weight.shape[1] * groups):
         return None
     channels = weight.shape[1] * groups if transposed else weight.shape[0]
+    # one number stands for all dimensions
+    stride, padding, dilation, output_padding = (
+        [*values] * (x.dim() - 2) if len(values) == 1 else values
+        for values in (stride, padding, dilation, output_padding)
+    )
     sizes = []
     for d, (size, kernel) in enumerate(zip(x.shape[2:], weight.shape[2:], strict=True)):
         reach = dilation[d] * (kernel - 1)

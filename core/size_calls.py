@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from prunescope.core.labels import BY_POSITION, CHANNEL_GROUPS, REPEATED, Dims, Fixed, LabelSpace, Vector
-from prunescope.core.rules.attention import TEMPERATURE
+from prunescope.core.labels import BY_POSITION, CHANNEL_GROUPS, REPEATED, Dims, Factor, Fixed, LabelSpace, Vector
 from prunescope.core.sizes import (
     Derived,
     Expression,
@@ -24,6 +23,7 @@ from prunescope.core.sizes import (
     dims_in,
     evaluated,
     expression_of,
+    heard_by,
     size_of_dim,
 )
 
@@ -32,21 +32,38 @@ class SizeCalls(TorchFunctionMode):
     """Sees every call of torch's functions with its raw Python arguments, sizes among them."""
 
     def __init__(
-        self, space: LabelSpace, labels: Callable[[Tensor], Dims], relabel: Callable[[Tensor, Dims], None]
+        self,
+        space: LabelSpace,
+        labels: Callable[[Tensor], Dims],
+        relabel: Callable[[Tensor, Dims], None],
+        attended: Callable[[Tensor, Tensor, int], None],
     ) -> None:
         super().__init__()
         self.space = space
         self.labels = labels
         self.relabel = relabel  # give a tensor that the code made other labels
+        self.attended = attended  # attention whose width is its temperature: query, key, index of its first operation
+        self.first_operation = 0  # of the call that is read
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        name = getattr(function, "__name__", "")
+        if name == "batch_norm" and not args[0].numel():
+            # of nothing torch takes no norm and multiplies by the first weight instead, which would tell nothing
+            return torch.native_batch_norm(*args[:8])[0]
+        first_operation = self.space.operation + 1
         result = function(*args, **kwargs)
+        self.first_operation = first_operation
         if getattr(function, "__self__", None) is Tensor.shape:
             return self._sizes(args[0])
-        name = getattr(function, "__name__", "")
+        # what is compared from here on is no question of the model's
+        with heard_by(None):
+            return self._read(name, args, kwargs, result)
+
+    def _read(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
+        """Read the sizes that a call asked for; gives its result, with sizes that remember where it is one."""
         if name == "size":
             return self._size(args, kwargs, result)
         if name == "numel":
@@ -54,7 +71,7 @@ class SizeCalls(TorchFunctionMode):
         reader = _READERS.get(name)
         if reader is not None:
             reader(self, name, args, kwargs, result)
-        self._bound_slices(_slice_objects(args[1]) if name == "__getitem__" else ())
+        self._bound_slices(_slices(name, args, kwargs))
         if name not in ("expand", "expand_as", "broadcast_to"):
             for labels in self.space.repeats:
                 self.space.lock(labels, REPEATED)
@@ -78,7 +95,12 @@ class SizeCalls(TorchFunctionMode):
                 continue
             waiting.remove(found)
             for bound, position in ((found.start, taken.start), (found.stop, taken.stop)):
-                if bound is not None and 0 < position < taken.labels.size:
+                if bound is None or not 0 < position < taken.labels.size:
+                    continue
+                if bound < 0:
+                    # counted from the end
+                    self.use(expression_of(-bound), taken.labels[position:], "a slice")
+                else:
                     self.use(expression_of(bound), taken.labels[:position], "a slice")
         self.space.slices.clear()
 
@@ -97,11 +119,21 @@ class SizeCalls(TorchFunctionMode):
             if isinstance(dim, OfDim) and not isinstance(expression, Literal):
                 self.use(expression, dim.labels, "==")
                 return
+            # a number alone may be no question of the code's, but of a dictionary that has it for a key
+            if isinstance(dim, Derived) and dim.sign == "%" and isinstance(expression, Literal):
+                self.space.uses.append(SizeUse(dim, expression.value, self.space.operation, "=="))
+                return
+
+    def unequal(self, one: Expression, other: Expression) -> None:
+        """The code told two sizes apart, and has to after a cut too."""
+        if not any(isinstance(side, Literal) and side.value < 1 for side in (one, other)):
+            difference = Derived("-", one, other)
+            self.space.uses.append(SizeUse(difference, 0, self.space.operation, "!=", apart=True))
 
     def factor(self, expression: Expression, value: int) -> None:
         """The code made a factor of a size, which has to keep its value."""
-        if dims_in(expression) or isinstance(expression, Derived):
-            self.space.uses.append(SizeUse(expression, value, self.space.operation, "a factor"))
+        if dims_in(expression) or attributes_in(expression):
+            self.space.factors.append(Factor(expression, value, self.space.operation))
 
     def use(self, expression: Expression, labels: Vector | Fixed, text: str) -> None:
         """The code asked for this size, and the result has these labels."""
@@ -125,8 +157,15 @@ def _plain_shape(tensor: Tensor) -> Sequence[int]:
         return tuple(tensor.shape)
 
 
-def _slice_objects(key: Any) -> list[slice]:
-    return [part for part in (key if isinstance(key, tuple) else (key,)) if isinstance(part, slice)]
+def _slices(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[slice]:
+    """The slices that the code asks a call for."""
+    if name in ("__getitem__", "__setitem__"):
+        key = args[1]
+        return [part for part in (key if isinstance(key, tuple) else (key,)) if isinstance(part, slice)]
+    if name == "narrow":
+        start, length = (args[n] if len(args) > n else kwargs[name] for n, name in ((2, "start"), (3, "length")))
+        return [slice(start, start + length)] if isinstance(start, int) else []
+    return []
 
 
 def _asked(values: Sequence[Any]) -> list[Any]:
@@ -156,8 +195,9 @@ def _read_expand_as(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: 
 
 def _read_attention(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
     """Without a scale of its own the width of the heads sets the temperature."""
+    query, key = (args[n] if len(args) > n else kwargs[name] for n, name in enumerate(("query", "key")))
     if kwargs.get("scale") is None:
-        calls.space.lock(calls.labels(args[0] if args else kwargs["query"])[-1], TEMPERATURE)
+        calls.attended(query, key, calls.first_operation)
 
 
 def _read_factor(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -211,7 +251,7 @@ def _read_split(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict
     at = args[2] if len(args) > 2 else kwargs.get("dim", 0)
     sizes = [asked] * len(result) if isinstance(asked, int) else list(asked)
     for size, piece in zip(sizes, result, strict=True):
-        if piece.shape[at] == size:
+        if piece.shape[at] == int(size):
             calls.use(expression_of(size), calls.labels(piece)[at], name)
 
 

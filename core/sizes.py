@@ -81,9 +81,10 @@ class SizeUse:
     """A place in the code that computes a size: after any cut it has to come out as wanted."""
 
     expression: Expression
-    wanted: Vector | int  # the size that is left of these labels; or this value still, where it became a factor
+    wanted: Vector | int  # the size that is left of these labels; or this value still, where the code decided by it
     operation: int  # index of the operation that was running
     text: str  # how the code asked, e.g. "reshape"
+    apart: bool = False  # the code told two sizes apart: their difference, the expression, may be anything but `wanted`
 
     @property
     def dims(self) -> tuple[Vector, ...]:
@@ -111,13 +112,17 @@ class SizeInt(int):
 
     def __eq__(self, other: object) -> bool:
         same = int.__eq__(self, other)
-        if same is True and isinstance(other, SizeInt):
-            _met(self, other)
+        listener = _LISTENER.get()
+        if listener is not None and isinstance(other, int):
+            (listener.equal if same else listener.unequal)(self.expression, expression_of(other))
         return same
 
     def __ne__(self, other: object) -> bool:
         same = self.__eq__(other)
         return same if same is NotImplemented else not same
+
+    def __neg__(self) -> SizeInt:
+        return SizeInt(-int(self), Derived("-", Literal(0), self.expression))
 
     def __float__(self) -> float:
         _became_factor(self)
@@ -163,6 +168,9 @@ class Listener(Protocol):
     def equal(self, one: Expression, other: Expression) -> None:
         """Two sizes were compared and found equal (`assert C == self.embed_dim`)."""
 
+    def unequal(self, one: Expression, other: Expression) -> None:
+        """Two sizes were compared and found to differ (`if self.width != self.width_out`)."""
+
     def factor(self, expression: Expression, value: int) -> None:
         """A size became a fraction (`C ** -0.5`, `1 / C`): a factor that has to keep its value."""
 
@@ -171,19 +179,13 @@ _LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
-def heard_by(listener: Listener) -> Iterator[None]:
-    """Tell the listener what becomes of sizes inside."""
+def heard_by(listener: Listener | None) -> Iterator[None]:
+    """Tell the listener, or nobody, what becomes of sizes inside."""
     token = _LISTENER.set(listener)
     try:
         yield
     finally:
         _LISTENER.reset(token)
-
-
-def _met(one: SizeInt, other: SizeInt) -> None:
-    listener = _LISTENER.get()
-    if listener is not None:
-        listener.equal(one.expression, other.expression)
 
 
 def _became_factor(size: SizeInt) -> None:
@@ -321,10 +323,11 @@ def settle(uses: tuple[SizeUse, ...], kept: Callable[[Vector], int]) -> Settled:
     """Find the attribute values with which every use gets the size that is left, and the uses where none do."""
     attributes: dict[AttributeKey, int] = {}
     clashes: list[Clash] = []
-    derived = []
+    derived: list[SizeUse] = []
     for use in uses:
         if not isinstance(use.expression, OfAttribute):
-            derived.append(use)
+            if not _is_question(use):
+                derived.append(use)
             continue
         wanted = _wanted(use, kept)
         given = attributes.setdefault(use.expression.key, wanted)
@@ -335,7 +338,16 @@ def settle(uses: tuple[SizeUse, ...], kept: Callable[[Vector], int]) -> Settled:
         found = evaluated(use.expression, kept, attributes)
         if found != wanted and not _solve(use.expression, wanted, kept, attributes):
             clashes.append(Clash(use, wanted, found))
+    for use in filter(_is_question, uses):
+        wanted, found = _wanted(use, kept), evaluated(use.expression, kept, attributes)
+        if (found == wanted) == use.apart:
+            clashes.append(Clash(use, 1, 0) if use.apart else Clash(use, wanted, found))
     return Settled(attributes, tuple(clashes))
+
+
+def _is_question(use: SizeUse) -> bool:
+    """Whether the code only asks (two sizes differ, one divides another): no attribute changes for the answer."""
+    return use.apart or (isinstance(use.expression, Derived) and use.expression.sign == "%")
 
 
 def _wanted(use: SizeUse, kept: Callable[[Vector], int]) -> int:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
 from prunescope.core.accepted import accepted
 from prunescope.core.errors import BadInput, BadPlan, VerificationFailed
@@ -18,8 +19,9 @@ from prunescope.core.known_layers import sizes_of
 from prunescope.core.labels import Vector
 from prunescope.core.plan import Plan, Removal, fingerprint
 from prunescope.core.preserve import collector_paused
-from prunescope.core.rebuild import cut, rebuilt
-from prunescope.core.sizes import AttributeKey
+from prunescope.core.rebuild import Change, Scaling, rebuilt
+from prunescope.core.sizes import AttributeKey, evaluated
+from prunescope.core.temperature import Rows
 from prunescope.core.trace import trace
 from prunescope.core.verify import Verification, verified
 
@@ -38,6 +40,22 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
+class Folded:
+    """Rows of a parameter that were scaled, so that a factor made of a size that was cut changes nothing."""
+
+    rows: Rows
+    by: float
+    before: int  # the size
+    after: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows.parameter}[{self.rows}] times {self.by:.4g}: "
+            f"keeps the factor that the code makes of a size {self.before} -> {self.after}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A group that was planned but not cut, because the cut did not pass verification with it."""
 
@@ -51,7 +69,7 @@ class Pruned:
 
     model: nn.Module  # new; shares no tensor that was cut with the original
     plan: Plan  # what was done: the given plan, without the groups that were left out
-    repairs: tuple[Repair, ...]
+    repairs: tuple[Repair | Folded, ...]
     verification: Verification | None  # None where it was not asked for
     graph: DependencyGraph  # of the original, the one that the plan was done on
     left_out: tuple[LeftOut, ...] = ()  # groups of the given plan that failed verification
@@ -80,24 +98,73 @@ def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: b
     """
     graph = _graph_for(accepted(model), plan, example_inputs)
     if not plan.removals:
-        raise BadPlan(
-            asked="prune a model",
-            found="the plan removes no unit",
-            where=f"a plan for {type(model).__name__}",
-            what_to_do="plan with a higher ratio: a group of K units loses K * ratio of them, rounded down",
-        )
+        raise _nothing_to_remove(graph)
     try:
         return _done(graph, plan, verify)
     except VerificationFailed as error:
         return _done_without_culprits(graph, plan, error)
 
 
+def _nothing_to_remove(graph: DependencyGraph) -> BadPlan:
+    where = f"a plan for {type(graph.model).__name__}"
+    if graph.groups:
+        return BadPlan(
+            asked="prune a model",
+            found=f"the plan removes no unit of {len(graph.groups)} groups",
+            where=where,
+            what_to_do="plan with a higher ratio: a group of K units loses K * ratio of them, rounded down",
+        )
+    reasons = dict.fromkeys(str(lock) for lock in sorted(graph.locks, key=lambda lock: -lock.units))
+    return BadPlan(
+        asked="prune a model",
+        found=f"no group can be cut; {'; '.join([*reasons][:3]) or 'no parameter is reached'}",
+        where=where,
+        what_to_do="graph.locks lists every reason with its line of code",
+    )
+
+
 def _done(graph: DependencyGraph, plan: Plan, verify: bool) -> Pruned:
-    removed = removed_indices(graph, plan)
-    pruned = rebuilt(graph.model, {id(tensor): cut(tensor, dims) for tensor, dims in removed.values()})
-    repairs = _repair(pruned, _settled(graph, plan))
-    verification = verified(graph, pruned, removed, _removed_labels(graph, plan)) if verify else None
-    return Pruned(pruned, plan, repairs, verification, graph)
+    removed, gone, attributes = removed_indices(graph, plan), _removed_labels(graph, plan), _settled(graph, plan)
+    folds = _folds(graph, gone, attributes)
+    changes = _changes(graph, removed, folds)
+    pruned = rebuilt(graph.model, {id(change.tensor): change.made(change.tensor) for change in changes.values()})
+    folded: list[Repair | Folded] = [fold for found in folds.values() for fold in found]
+    repairs = [*_repair(pruned, attributes), *folded]
+    verification = verified(graph, pruned, changes, gone) if verify else None
+    return Pruned(pruned, plan, tuple(repairs), verification, graph)
+
+
+def _folds(
+    graph: DependencyGraph, gone: NDArray[np.bool_], attributes: Mapping[AttributeKey, int]
+) -> dict[str, list[Folded]]:
+    """Parameter name -> the rows that take up what the cut does to factors in the code."""
+
+    def kept(labels: Vector) -> int:
+        return int(((labels < 0) | ~gone[labels]).sum())
+
+    found: dict[str, list[Folded]] = {}
+    for fold in graph.record.folds:
+        left = evaluated(fold.size, kept, attributes)
+        if not left or left == fold.value:
+            continue
+        by = (fold.value / left) ** fold.power
+        for rows in fold.rows:
+            found.setdefault(rows.parameter, []).append(Folded(rows, by, fold.value, left))
+    return found
+
+
+def _changes(
+    graph: DependencyGraph, removed: Mapping[str, Mapping[int, Vector]], folds: Mapping[str, Sequence[Folded]]
+) -> dict[str, Change]:
+    """Parameter name -> all that becomes of it."""
+    return {
+        name: Change(
+            graph.record.parameters[name].tensor,
+            removed.get(name, {}),
+            tuple(Scaling(fold.rows.dim, fold.rows.indices, fold.by) for fold in folds.get(name, ())),
+        )
+        for name in dict.fromkeys((*removed, *folds))
+    }
 
 
 def _done_without_culprits(graph: DependencyGraph, plan: Plan, error: VerificationFailed) -> Pruned:
@@ -149,24 +216,18 @@ def _graph_for(model: nn.Module, plan: Plan, example_inputs: Any) -> DependencyG
     )
 
 
-def removed_indices(graph: DependencyGraph, plan: Plan) -> dict[str, tuple[Tensor, dict[int, Vector]]]:
-    """Parameter name -> the tensor and, by dimension, the indices that go."""
+def removed_indices(graph: DependencyGraph, plan: Plan) -> dict[str, dict[int, Vector]]:
+    """Parameter name -> by dimension, the indices that go."""
     parts: dict[str, dict[int, list[Vector]]] = {}
     for removal in plan.removals:
         units = np.array(removal.units, dtype=np.int64)
         for member in graph.group(removal.group).members:
             indices = member.of_units(units)
             parts.setdefault(member.parameter, {}).setdefault(member.dim, []).append(indices)
-    return {
-        name: (
-            graph.record.parameters[name].tensor,
-            {dim: np.concatenate(found) for dim, found in dims.items()},
-        )
-        for name, dims in parts.items()
-    }
+    return {name: {dim: np.concatenate(found) for dim, found in dims.items()} for name, dims in parts.items()}
 
 
-def _removed_labels(graph: DependencyGraph, plan: Plan) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _removed_labels(graph: DependencyGraph, plan: Plan) -> NDArray[np.bool_]:
     """(labels,) True where a label goes."""
     components = [np.zeros(coupling.lock.size, dtype=bool) for coupling in graph.record.couplings]
     for removal in plan.removals:

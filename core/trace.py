@@ -18,8 +18,11 @@ from prunescope.core.graph import DependencyGraph, Layer, Operation
 from prunescope.core.groups import Coupling, couplings_of, groups_of, locks_of
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import Fixed, LabelSpace, Vector
+from prunescope.core.neutral import without_neutral_sums
 from prunescope.core.preserve import collector_paused, preserved
 from prunescope.core.run import ParameterDims, Run
+from prunescope.core.temperature import Fold, folded
+from prunescope.core.unread import lock_unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Record:
     couplings: tuple[Coupling, ...]  # the ways to cut: by rows of every grid, then by columns
     output_shapes: tuple[tuple[int, ...], ...]  # of every output tensor, in order
     decides_by_values: bool  # whether shapes and control flow may depend on values
+    folds: tuple[Fold, ...]  # what a cut changes in factors of the code, and what takes it up
     sides: Vector  # (labels,) 0 = both sides, 1 = a layer's input side, 2 = its output side
 
 
@@ -112,6 +116,9 @@ def _failure(model: nn.Module, run: Run, call: tuple[Any, Any], error: Exception
 
 
 def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
+    without_neutral_sums(run.space, run.tape)
+    lock_unread(run.space, run.tape)
+    folds = folded(run.space, run.tape)
     couplings = couplings_of(run.space)
     sides = np.zeros(run.space.count, dtype=np.int64)
     for labels, side in run.roles:
@@ -125,6 +132,7 @@ def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
         output_shapes=run.output_shapes,
         decides_by_values=run.with_values,
         sides=sides,
+        folds=folds,
     )
     groups, locked = groups_of(record)
     return DependencyGraph(

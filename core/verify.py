@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,15 +22,15 @@ from prunescope.core.errors import VerificationFailed
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import Statistic, Vector
+from prunescope.core.neutral import PRODUCTS
 from prunescope.core.preserve import Watch, preserved, uncompiled
-from prunescope.core.rebuild import as_kind, cut, rebuilt
+from prunescope.core.rebuild import Change, as_kind, rebuilt
 from prunescope.core.rules.table import operation_name
 from prunescope.core.run import plain_output, without_fused_paths
 
 TOLERANCE = 1e-5  # largest difference, relative to the largest output
 
 _Call = tuple[tuple[Any, ...], dict[str, Any]]
-_Removed = Mapping[str, tuple[Tensor, dict[int, Vector]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,9 @@ class Verification:
 
 
 @torch.no_grad()
-def verified(graph: DependencyGraph, pruned: nn.Module, removed: _Removed, gone: NDArray[np.bool_]) -> Verification:
+def verified(
+    graph: DependencyGraph, pruned: nn.Module, changes: Mapping[str, Change], gone: NDArray[np.bool_]
+) -> Verification:
     """Run the pruned model and compare it with the original whose removed units are zero.
 
     Normalisations over removed units are compared with statistics over those that are left.
@@ -59,14 +62,14 @@ def verified(graph: DependencyGraph, pruned: nn.Module, removed: _Removed, gone:
     Args:
         graph: Of the original.
         pruned: The model to verify; left as found.
-        removed: Parameter name -> tensor and indices that went, by dimension.
+        changes: Parameter name -> what became of it.
         gone: (labels,) True where a label went.
 
     Raises:
         VerificationFailed: it does not run, has other output shapes, or differs by more than `TOLERANCE`.
     """
     call = _varied(as_call(graph.example_inputs))
-    reference, twin = _twins(graph, pruned, removed)
+    reference, twin = _twins(graph, pruned, changes)
     with preserved(graph.model), preserved(pruned):
         for model in (reference, twin, pruned):
             model.eval()
@@ -83,13 +86,19 @@ def verified(graph: DependencyGraph, pruned: nn.Module, removed: _Removed, gone:
         if any(parameter.is_meta for parameter in pruned.parameters()):
             difference, precision, reason = None, "", "weights on the meta device have no values"
         else:
-            difference, precision, reason = _compare(graph, reference, twin, larger or call, gone)
+            difference, precision, reason = _compare(graph, reference, twin, larger or call, gone, changes)
+            if difference == math.inf and any(graph.record.parameters[name].is_buffer for name in changes):
+                # a table of constants may divide by its own zeros: then only what multiplies it is zero
+                reference, twin = (m.eval() for m in _twins(graph, pruned, changes, zero_buffers=False))
+                difference, precision, reason = _compare(graph, reference, twin, larger or call, gone, changes)
     if difference is not None and not difference <= TOLERANCE:
         raise _failed(graph, f"its output differs by {difference:.1e} of the largest output, in {precision}")
     return Verification(shapes, batch, difference, precision, _statistics(graph, gone), reason, training)
 
 
-def _twins(graph: DependencyGraph, pruned: nn.Module, removed: _Removed) -> tuple[nn.Module, nn.Module]:
+def _twins(
+    graph: DependencyGraph, pruned: nn.Module, changes: Mapping[str, Change], zero_buffers: bool = True
+) -> tuple[nn.Module, nn.Module]:
     """The reference (the original with the removed slices set to zero) and the pruned model, both without weights that
     would hide a difference: those that are all alike (zeros, ones, a tiny scale) are drawn anew, the same in both.
 
@@ -97,15 +106,17 @@ def _twins(graph: DependencyGraph, pruned: nn.Module, removed: _Removed) -> tupl
     """
     generator = torch.Generator().manual_seed(0)
     before, after = _tensors_by_name(graph.model), _tensors_by_name(pruned)
+    constants = () if zero_buffers else dict(graph.model.named_buffers())
     reference: dict[int, Tensor] = {id(tensor): tensor for tensor in before.values()}
     twin: dict[int, Tensor] = {id(tensor): tensor for tensor in after.values()}
     for name, tensor in before.items():
-        dims = removed[name][1] if name in removed else {}
+        change = changes.get(name, Change(tensor, {}))
         value = _lively(tensor, generator)
         if value is not tensor and name in after:
-            twin[id(after[name])] = cut(as_kind(tensor, value), dims)
-        if value is not tensor or dims:
-            reference[id(tensor)] = as_kind(tensor, _zeroed(value, dims))
+            twin[id(after[name])] = change.made(as_kind(tensor, value))
+        if value is not tensor or change.removed:
+            zeros = {} if name in constants else change.removed
+            reference[id(tensor)] = as_kind(tensor, _zeroed(value, zeros))
     return rebuilt(graph.model, reference), rebuilt(pruned, twin)
 
 
@@ -133,7 +144,12 @@ def _zeroed(value: Tensor, dims: Mapping[int, Vector]) -> Tensor:
 
 
 def _compare(
-    graph: DependencyGraph, reference: nn.Module, pruned: nn.Module, call: _Call, gone: NDArray[np.bool_]
+    graph: DependencyGraph,
+    reference: nn.Module,
+    pruned: nn.Module,
+    call: _Call,
+    gone: NDArray[np.bool_],
+    changes: Mapping[str, Change],
 ) -> tuple[float | None, str, str]:
     """(difference, precision, why not): in the model's own precision, and in float64 where that is not enough."""
     precision = next((str(p.dtype).removeprefix("torch.") for p in pruned.parameters()), "")
@@ -145,11 +161,22 @@ def _compare(
         return difference, precision, ""
     try:
         exact_reference, exact_pruned = (copy.deepcopy(model).double() for model in (reference, pruned))
+        _unround(pruned, exact_reference, exact_pruned, changes)
         exact_call = cast(_Call, tree_map(_doubled, call))
         return _difference(graph, exact_reference, exact_pruned, exact_call, gone), "float64", ""
     except (RuntimeError, VerificationFailed):
         # a model that fixes its own precision cannot be run in another; the first difference stands
         return difference, precision, ""
+
+
+def _unround(pruned: nn.Module, reference: nn.Module, exact: nn.Module, changes: Mapping[str, Change]) -> None:
+    """Give rows that were scaled, and so rounded, the values that they had before, in the copy of higher precision."""
+    rounded, whole, made = (_tensors_by_name(model) for model in (pruned, reference, exact))
+    for name, change in changes.items():
+        if change.scalings and name in made:
+            value = change.made(whole[name])
+            if torch.equal(value.to(rounded[name].dtype), rounded[name]):
+                made[name].data = value.detach()
 
 
 def _difference(
@@ -240,7 +267,10 @@ class _Reference(Watch):
             return _NORMALISED[name](kept, *args)
         part = args[0]
         for dim, left in kept.items():
-            part = part.index_select(dim, left.nonzero().squeeze(1))
+            if name in PRODUCTS:
+                part = part.index_fill(dim, (~left).nonzero().squeeze(1), 0)
+            else:
+                part = part.index_select(dim, left.nonzero().squeeze(1))
         return function(part, *args[1:], **(kwargs or {}))
 
 
@@ -289,10 +319,20 @@ def _group_norm(
     return _normalised(kept, x, lambda y: functional.group_norm(y, groups_left, part[0], part[1], eps))
 
 
+def _rms_norm(
+    kept: dict[int, Tensor], x: Tensor, shape: list[int], weight: Tensor | None = None, eps: float | None = None
+) -> tuple[Tensor, ...]:
+    if len(shape) > 1:
+        raise _AnotherRun("statistics over several dimensions that were cut have no reference")
+    left = kept[x.dim() - 1]
+    part = None if weight is None else weight[left]
+    return _normalised(kept, x, lambda y: functional.rms_norm(y, [int(left.sum())], part, eps))[:2]
+
+
 def _batch_norm(
     kept: dict[int, Tensor], x: Tensor, weight: Tensor | None, bias: Tensor | None, *rest: Any
 ) -> tuple[Tensor, ...]:
-    eps = rest[4]
+    eps = rest[-1]
     return _normalised(kept, x, lambda y: functional.batch_norm(y, None, None, weight, bias, training=True, eps=eps))
 
 
@@ -300,6 +340,8 @@ _NORMALISED: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "aten.native_layer_norm": _layer_norm,
     "aten.native_group_norm": _group_norm,
     "aten.native_batch_norm": _batch_norm,
+    "aten._native_batch_norm_legit": _batch_norm,
+    "aten._fused_rms_norm": _rms_norm,
 }
 
 

@@ -12,8 +12,6 @@ from prunescope.core.rules.elementwise import joined
 from prunescope.core.rules.normalisation import PER_CHANNEL
 from prunescope.core.rules.table import Call, register
 
-TEMPERATURE = "its width sets the temperature of the attention"
-
 
 @register(
     "aten._scaled_dot_product_flash_attention_for_cpu",
@@ -32,8 +30,6 @@ def scaled_dot_product(call: Call) -> Sequence[Dims]:
     call.space.lock(k[-2], "attention's softmax runs over it")
     if call.arguments.get("is_causal"):
         call.space.lock(q[-2], "attention masks by its position")
-    if call.arguments.get("scale") is None:
-        call.space.lock(q[-1], TEMPERATURE)
     _count(call, batch, q, k, v)
     first = (*batch, q[-2], v[-1])
     return [first, *(_statistics(call, tensor, first) for tensor in call.outputs[1:])]

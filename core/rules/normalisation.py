@@ -78,7 +78,11 @@ def _statistics(tensor: Tensor, dims: Dims, sizes: Sequence[int]) -> Dims:
 
 @register("aten._weight_norm_interface")
 def weight_norm(call: Call) -> Sequence[Dims]:
-    """Every slice of v along the dimension is scaled to the length g. Removed entries add nothing to a length."""
+    """Every slice of v along the dimension is scaled to the length g, which is of all entries of the slice."""
     v, g = (call.labels(call[name]) for name in ("v", "g"))
-    call.space.join(v[call["dim"]], g[call["dim"]])
+    along = call["dim"] % len(v)
+    call.space.join(v[along], g[along])
+    for position, dim in enumerate(v):
+        if position != along:
+            call.space.statistic(dim, position)
     return [v, g]

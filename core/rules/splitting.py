@@ -36,8 +36,11 @@ def slice_(call: Call) -> Sequence[Dims]:
 
 @register("aten.select")
 def select(call: Call) -> Sequence[Dims]:
+    """The index stays, and so do those that it is counted by."""
     dims = list(call.labels(call.tensors[0]))
-    call.space.lock(dims.pop(call["dim"]), BY_POSITION)
+    dim, position = dims.pop(call["dim"]), call["index"]
+    if not isinstance(dim, Fixed):
+        call.space.lock(dim[position:] if position < 0 else dim[: position + 1], BY_POSITION)
     return [tuple(dims)]
 
 

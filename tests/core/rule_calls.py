@@ -50,8 +50,8 @@ class Sample:
         """The same call with other values for some of its arguments."""
         names = [argument.name for argument in self.function._schema.arguments]
         positional = [values.get(name, old) for name, old in zip(names, self.positional, strict=False)]
-        keywords = {name: values.get(name, old) for name, old in self.keywords.items()}
-        return replace(self, positional=tuple(positional), keywords=keywords)
+        others = {name: values[name] for name in names[len(self.positional) :] if name in values}
+        return replace(self, positional=tuple(positional), keywords={**self.keywords, **others})
 
     def run(self) -> tuple[Tensor, ...]:
         function = _REFERENCES.get(self.name, self.function)

@@ -245,6 +245,12 @@ def _convolution_groups(case: Labelled, left: Left) -> Mapping[str, Any]:
     return {"groups": left.groups(1, 0, _argument(case, "groups"))}
 
 
+def _temperature(case: Labelled, left: Left) -> Mapping[str, Any]:
+    """What a cut changes in the temperature is taken up before the attention."""
+    scale = _argument(case, "scale")
+    return {"scale": case.call.tensors()[0].shape[-1] ** -0.5 if scale is None else scale}
+
+
 def _strides(case: Labelled, left: Left) -> Mapping[str, Any]:
     """A stride is so many steps along a dimension of the operand."""
     before = case.call.tensors()[0]
@@ -267,6 +273,7 @@ _SIZES: Mapping[str, Callable[[Labelled, Left], Mapping[str, Any]]] = {
     **dict.fromkeys(("aten.native_layer_norm", "aten._fused_rms_norm"), _normalized_shape),
     "aten.native_group_norm": _group_norm_sizes,
     "aten.convolution": _convolution_groups,
+    "aten._scaled_dot_product_flash_attention_for_cpu": _temperature,
     **dict.fromkeys(("aten.as_strided", "aten._reshape_alias"), _strides),
 }
 NO_VALUES = frozenset(

@@ -115,6 +115,20 @@ def test_macs_of_a_recurrent_layer_leave_onednn_as_found() -> None:
     assert torch._C._get_mkldnn_enabled() == before
 
 
+def test_macs_of_a_module_that_is_handed_a_view_of_a_parameter() -> None:
+    class Queried(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query, self.layer = nn.Parameter(torch.randn(6)), nn.Linear(6, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(self.query.unsqueeze(0).expand(x.shape[0], -1))
+
+    model = Queried()
+    assert macs(model, torch.randn(3, 2)) == 3 * 30
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
 def test_macs_leave_modes_statistics_gradients_and_fast_paths_as_found() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout())
     model[2].eval()

@@ -187,6 +187,119 @@ class Deep(nn.Module):
         return self.head(x)
 
 
+class Splines(nn.Module):
+    """A layer of learned functions (KAN): a table of knots that divides by its own differences."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.base = nn.Parameter(torch.randn(width_out, width_in) / 4)
+        self.spline = nn.Parameter(torch.randn(width_out, width_in, 4) / 4)
+        self.register_buffer("knots", torch.linspace(-2, 2, 7).expand(width_in, -1).contiguous())
+
+    def forward(self, x: Tensor) -> Tensor:
+        at, knots = x.unsqueeze(-1), self.knots
+        bases = ((at >= knots[:, :-1]) & (at < knots[:, 1:])).to(x.dtype)
+        for k in (1, 2):
+            rising = (at - knots[:, : -k - 1]) / (knots[:, k:-1] - knots[:, : -k - 1])
+            falling = (knots[:, k + 1 :] - at) / (knots[:, k + 1 :] - knots[:, 1:-k])
+            bases = rising * bases[..., :-1] + falling * bases[..., 1:]
+        splines = functional.linear(bases.flatten(1), self.spline.flatten(1))
+        return functional.linear(functional.silu(x), self.base) + splines
+
+
+class Detecting(nn.Module):
+    """A head with a norm runs on what a score selects, which may be nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.score = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 1, 1)
+        self.head = sequence(nn.Conv2d(8, 6, 1), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 1))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.body(x).relu()
+        scores = self.score(x)
+        found = x[scores.mean((1, 2, 3)) > 100]
+        return scores, self.head(found)
+
+
+class TimeShift(nn.Module):
+    """Some channels come from the frame before and some from the one behind, written in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames, self.share = 4, 8
+        self.first, self.second = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 8, 3)
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).relu()
+        count, channels, height, width = x.size()
+        x = x.view(count // self.frames, self.frames, channels, height, width)
+        fold = channels // self.share
+        shifted = torch.zeros_like(x)
+        shifted[:, :-1, :fold] = x[:, 1:, :fold]
+        shifted[:, 1:, fold : 2 * fold] = x[:, :-1, fold : 2 * fold]
+        shifted[:, :, 2 * fold :] = x[:, :, 2 * fold :]
+        return self.out(self.second(shifted.view(count, channels, height, width)).relu().mean((2, 3)))
+
+
+class Modulated(nn.Module):
+    """A style scales the weights of a convolution for every example, which are groups of one convolution (StyleGAN)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.style = sequence(nn.Linear(5, 16), nn.LeakyReLU(0.2))
+        self.constant = nn.Parameter(torch.randn(1, 8, 4, 4))
+        self.scale, self.weight = nn.Linear(16, 8), nn.Parameter(torch.randn(1, 12, 8, 3, 3))
+        self.out = nn.Conv2d(12, 3, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.constant.repeat(z.shape[0], 1, 1, 1)
+        batch, channels, height, width = x.shape
+        weight = self.weight * self.scale(self.style(z)).view(batch, 1, channels, 1, 1)
+        weight = weight * torch.rsqrt(weight.pow(2).sum([2, 3, 4], keepdim=True) + 1e-8)
+        weight = weight.view(-1, channels, 3, 3)
+        x = functional.conv2d(x.view(1, -1, height, width), weight, padding=1, groups=batch)
+        return self.out(functional.leaky_relu(x.view(batch, -1, height, width), 0.2))
+
+
+class Spectral(nn.Module):
+    """Complex weights mix the channels of the lowest frequencies (Fourier neural operator)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width, self.modes = 12, 3
+        self.lift, self.skip, self.out = nn.Conv2d(2, 12, 1), nn.Conv2d(12, 12, 1), nn.Conv2d(12, 2, 1)
+        self.weight = nn.Parameter(torch.randn(12, 12, 3, 3, dtype=torch.cfloat) / 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.lift(x)
+        low = torch.fft.rfft2(x)[:, :, : self.modes, : self.modes]
+        full = torch.zeros(x.shape[0], self.width, x.size(-2), x.size(-1) // 2 + 1, dtype=torch.cfloat)
+        full[:, :, : self.modes, : self.modes] = torch.einsum("bixy,ioxy->boxy", low, self.weight)
+        return self.out(functional.gelu(torch.fft.irfft2(full, s=x.shape[-2:]) + self.skip(x)))
+
+
+class Pointing(nn.Module):
+    """A learned first input, handed on as a view; then what attention points at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.cell = nn.LSTM(4, 12, batch_first=True), nn.LSTMCell(12, 12)
+        self.start = nn.Parameter(torch.randn(12))
+        self.left, self.right, self.score = nn.Linear(12, 8), nn.Linear(12, 8), nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        encoded, (hidden, cell) = self.encoder(x)
+        state, given, found = (hidden[0], cell[0]), self.start.unsqueeze(0).expand(x.size(0), -1), []
+        for _ in range(2):
+            state = self.cell(given, state)
+            found.append(self.score(torch.tanh(self.left(encoded) + self.right(state[0]).unsqueeze(1))).squeeze(-1))
+            place = found[-1].argmax(1).view(-1, 1, 1).expand(-1, -1, encoded.size(-1))
+            given = encoded.gather(1, place).squeeze(1)
+        return torch.stack(found, 1)
+
+
 def image() -> Tensor:
     return torch.randn(2, 3, 8, 8)
 
@@ -206,6 +319,12 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any]]] = {
     "partly used": (PartlyUsed, lambda: torch.randn(2, 5, 4)),
     "inference mode": (Inferring, lambda: torch.randn(2, 4)),
     "shared across depth": (Deep, lambda: torch.randint(0, 20, (2, 5))),
+    "splines": (lambda: sequence(Splines(4, 8), Splines(8, 8), Splines(8, 3)), lambda: torch.rand(5, 4)),
+    "nothing detected": (Detecting, image),
+    "shifted in time": (TimeShift, lambda: torch.randn(8, 3, 8, 8)),
+    "modulated weights": (Modulated, lambda: torch.randn(2, 5)),
+    "complex frequencies": (Spectral, lambda: torch.randn(2, 2, 8, 8)),
+    "pointing": (Pointing, lambda: torch.randn(2, 6, 4)),
 }
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prunescope.core import plan, plan_units, prune, score, trace
-from prunescope.core.errors import VerificationFailed
+from prunescope.core.errors import BadPlan, VerificationFailed
 
 
 def halved(model: nn.Module, x: Tensor) -> nn.Module:
@@ -167,3 +167,18 @@ def test_group_norm_is_exact_over_the_channels_that_are_left(groups: int) -> Non
     assert result.verification.difference is not None
     assert result.verification.difference < 1e-5
     assert result.verification.statistics == ("1",)
+
+
+def test_where_nothing_can_be_cut_the_refusal_says_why() -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.b(self.a(x).view(-1, 2, 4).flatten(1))
+
+    model = Fixed().eval()
+    graph = trace(model, torch.randn(2, 4))
+    with pytest.raises(BadPlan, match=r"no group can be cut.*a number in the code \(view\).*test_prune.py"):
+        prune(model, plan(graph, score(graph), ratio=0.5))

@@ -117,3 +117,68 @@ def test_a_hidden_state_made_in_code_follows_the_width() -> None:
     result = prune(model, plan(graph, score(graph), ratio=0.5))
     assert result.model.hidden_size == 6
     assert tuple(result.model.h.weight.shape) == (6, 6)
+
+
+def test_what_the_code_tells_apart_by_size_stays_apart() -> None:
+    class Widening(nn.Module):
+        def __init__(self, width: int, width_out: int) -> None:
+            super().__init__()
+            self.width, self.width_out = width, width_out
+            self.body, self.skip = nn.Linear(width, width_out), nn.Linear(width, width_out)
+
+        def forward(self, x: Tensor) -> Tensor:
+            skipped = self.skip(x).view(x.shape[0], self.width_out) if self.width != self.width_out else x
+            return skipped + self.body(x).relu()
+
+    model = nn.Sequential(nn.Linear(5, 8), Widening(8, 16), nn.Linear(16, 3)).eval()
+    graph = trace(model, torch.randn(2, 5))
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert not result.left_out
+    assert result.model[1].width_out == 9  # half of 16 would be the width that it is told apart from
+
+
+def test_a_size_that_has_to_divide_another_still_does() -> None:
+    class Divisible(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.groups = 4
+            self.a, self.b = nn.Linear(5, 24), nn.Linear(24, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.a(x)
+            assert x.shape[1] % self.groups == 0
+            return self.b(x.relu())
+
+    model = Divisible().eval()
+    graph = trace(model, torch.randn(2, 5))
+    result = prune(model, plan(graph, score(graph), ratio=0.4))
+    assert not result.left_out
+    assert result.model.groups == 4
+    assert result.model.a.out_features == 20
+
+
+def test_bounds_counted_from_the_end_keep_only_the_end() -> None:
+    class Tail(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tail = 4
+            self.a, self.b, self.c = nn.Linear(5, 12), nn.Linear(8, 3), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.a(x).relu()
+            return self.b(x[:, : -self.tail]) + self.c(x[:, -self.tail :])
+
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(5, 13), nn.Linear(12, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.a(x).relu()
+            return self.b(x[:, :-1]) * x[:, -1:]
+
+    for model, left in ((Tail(), 6), (Last(), 7)):
+        graph = trace(model.eval(), torch.randn(2, 5))
+        result = prune(model, plan(graph, score(graph), ratio=0.5))
+        assert result.model.a.out_features == left
+    assert tuple(lock.units for lock in graph.locks if lock.parameter == "a.weight" and lock.dim == 0) == (1,)

@@ -1,0 +1,304 @@
+"""Factors in the code that are made of a size, as 1 / sqrt(width) in attention, keep their value through a cut.
+
+A cut changes the size, and with it the factor. Where parameters before it scale what the factor scales, and nothing
+else, they take up the change: their rows are multiplied by what the factor loses. Where there are none, the size stays.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, product
+from math import isclose
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunescope.core.labels import Factor, Fixed, LabelSpace, Locked, Vector
+from prunescope.core.linear import Marks, NotLinear, along, distinct, indices, is_marked, linear, pushed
+from prunescope.core.sizes import Derived, Expression, OfAttribute, OfDim, SizeUse, attributes_in, dims_in
+from prunescope.core.tape import Slot, Step, Tape, Value
+
+TEMPERATURE = "its width sets the temperature of the attention"
+FACTOR = "the code makes a factor of its size"
+_POWERS = (-0.5, 0.5, -0.25, 0.25, -1.0, 1.0)
+_WAYS = 8  # of taking a factor up that are tried, at most
+_RUNS = 3  # of rows that are written out, at most
+_DEPTH = 64  # steps from a factor back to the parameters, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Indices of one dimension of a parameter."""
+
+    parameter: str
+    dim: int
+    indices: Vector  # sorted
+
+    def __str__(self) -> str:
+        """As they are written in brackets behind the parameter: runs of rows, the dimensions before as `:`."""
+        bounds = np.flatnonzero(np.diff(self.indices) != 1) + 1
+        runs = [f"{run[0]}:{run[-1] + 1}" for run in np.split(self.indices, bounds)]
+        shown = runs if len(runs) <= _RUNS else [*runs[: _RUNS - 1], "...", runs[-1]]
+        return ", ".join((*(":" for _ in range(self.dim)), " and ".join(shown)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """A factor `size ** power` in the code, and the rows that are scaled so that a cut of the size changes nothing."""
+
+    size: Expression
+    value: int  # of the size, before any cut
+    power: float
+    rows: tuple[Rows, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Site:
+    """A value that steps of the code multiply by `size ** power`."""
+
+    scaled: Value
+    steps: range
+    size: Expression
+    value: int
+    power: float
+
+
+def folded(space: LabelSpace, tape: Tape) -> tuple[Fold, ...]:
+    """What takes up the factors of a run; sizes whose factor nothing can take up are locked in `space`."""
+    attention, by_factor = _attention_sites(tape), _factor_sites(space, tape)
+    sites = (*chain.from_iterable(by_factor.values()), *attention)
+    of_step = {step: site for site in sites for step in site.steps}
+    folds: dict[_Site, Fold] = {}
+    refused: dict[_Site, str] = {}
+    for site in sites:
+        if site in folds:
+            continue
+        try:
+            fold, covered = _fold(tape, site, of_step)
+            folds.update(dict.fromkeys(covered, fold))
+        except NotLinear as error:
+            refused[site] = str(error)
+    for site in attention:
+        if site in refused:
+            _stays(space, site.size, site.value, site.steps.start, f"{TEMPERATURE}, and {refused[site]}")
+    for factor, found in by_factor.items():
+        # what else happens to be multiplied by the same number need not be a factor of this size
+        if found and found[0] in refused:
+            reason = f"{FACTOR}, and {refused[found[0]]}"
+            _stays(space, factor.expression, factor.value, factor.operation, reason)
+        elif not found and not isinstance(factor.expression, OfAttribute):
+            _stays(space, factor.expression, factor.value, factor.operation, FACTOR)
+    return tuple(dict.fromkeys(folds.values()))
+
+
+def _stays(space: LabelSpace, size: Expression, value: int, operation: int, reason: str) -> None:
+    """The size keeps its value."""
+    match size:
+        case OfDim(labels):
+            sized = [labels]
+        case OfAttribute(key):
+            uses = [use for use in space.uses if isinstance(use.expression, OfAttribute) and use.expression.key == key]
+            sized = [use.wanted for use in uses if not isinstance(use.wanted, int)]
+        case _:
+            sized = []
+            space.uses.append(SizeUse(size, value, operation, "a factor"))
+    space.locks += [Locked(labels[labels >= 0], reason, operation) for labels in sized]
+
+
+def _attention_sites(tape: Tape) -> list[_Site]:
+    """Attention without a scale of its own, as far as its width has units."""
+    sites = []
+    for query, steps in tape.attentions:
+        width = query.dims[-1]
+        if not isinstance(width, Fixed):
+            sites.append(_Site(query, steps, OfDim(width), width.size, -0.5))
+    return sites
+
+
+def _factor_sites(space: LabelSpace, tape: Tape) -> dict[Factor, list[_Site]]:
+    """Factors that a cut may reach -> what was multiplied by them, told by the number; others stay as they are."""
+    attributes = {found.key for use in space.uses for found in attributes_in(use.expression)}
+    by_value: dict[int, list[Factor]] = defaultdict(list)
+    for factor in space.factors:
+        if dims_in(factor.expression) or any(found.key in attributes for found in attributes_in(factor.expression)):
+            by_value[factor.value].append(factor)
+    sites: dict[Factor, list[_Site]] = {factor: [] for factor in chain.from_iterable(by_value.values())}
+    for position, step in enumerate(tape.steps if by_value else ()):
+        number = _multiplied_by(step)
+        found = _factor_of(number, position, by_value) if number else None
+        if found is not None:
+            factor, power = found
+            steps = range(position, position + 1)
+            sites[factor].append(_Site(step.operands[0], steps, factor.expression, factor.value, power))
+    return sites
+
+
+def _factor_of(number: float, position: int, by_value: Mapping[int, Sequence[Factor]]) -> tuple[Factor, float] | None:
+    """The last factor before a step that the number is a power of, and the power."""
+    for value, factors in by_value.items():
+        power = next((power for power in _POWERS if isclose(value**power, number, rel_tol=1e-6)), None)
+        before = bisect_right(factors, position, key=lambda factor: factor.operation)
+        if power is not None and before:
+            return factors[before - 1], power
+    return None
+
+
+def _multiplied_by(step: Step) -> float | None:
+    """The number that a tensor is multiplied by; None where the step does not do so."""
+    if len(step.operands) != 1 or step.name.removesuffix("_") not in ("aten.mul", "aten.div"):
+        return None
+    number = next((value for value in step.arguments[:2] if not isinstance(value, Slot)), None)
+    if not isinstance(number, int | float) or number <= 0:
+        return None
+    if step.name.startswith("aten.mul"):
+        return float(number)
+    return 1 / number if isinstance(step.arguments[0], Slot) else None
+
+
+def _fold(tape: Tape, site: _Site, of_step: Mapping[int, _Site]) -> tuple[Fold, list[_Site]]:
+    """The first way to take up a factor that works, with all sites that it serves. Raises NotLinear."""
+    reason = "nothing before it has a scale that it could be folded into"
+    for leaves in islice(_leaves(tape, site.scaled, _DEPTH), _WAYS):
+        try:
+            rows = {leaf: found for leaf in leaves if (found := _rows(tape, leaf, site)) is not None}
+            marks = {leaf: _marked(leaf, found) for leaf, found in rows.items()}
+            covered = _covered(tape, site, marks, of_step)
+            return Fold(site.size, site.value, site.power, tuple(rows.values())), covered
+        except NotLinear as error:
+            names = " and ".join(tape.leaves[leaf] for leaf in leaves)
+            reason = f"folding it into {names} {error}"
+    raise NotLinear(reason)
+
+
+def _leaves(tape: Tape, value: Value, depth: int) -> Iterator[tuple[Value, ...]]:
+    """Sets of parameters that scale a value together; a weight rather than what it is applied to."""
+    if value in tape.leaves:
+        yield (value,)
+        return
+    step = tape.producers.get(value)
+    rule = linear(step) if step else None
+    if step is None or rule is None or depth == 0:
+        return
+    ways = []
+    for term in rule.terms(step):
+        operands = [step.operands[position] for position in term]
+        operands = [operand for operand in operands if operand.made_of and operand.producer is None] or operands
+        found = chain.from_iterable(_leaves(tape, operand, depth - 1) for operand in operands)
+        # what is put beside others may be no part of what comes next
+        ways.append(tuple(islice(found, _WAYS)) or (((),) if rule.apart else ()))
+    for way in product(*ways) if ways else ():
+        yield tuple(dict.fromkeys(chain.from_iterable(way)))
+
+
+def _marked(leaf: Value, rows: Rows) -> Tensor:
+    mark = torch.zeros(leaf.shape[rows.dim], dtype=torch.bool)
+    mark[torch.from_numpy(rows.indices)] = True
+    return along(leaf.shape, rows.dim, mark)
+
+
+def _rows(tape: Tape, leaf: Value, site: _Site) -> Rows | None:
+    """The indices of a parameter that reach the value that is scaled, in the first dimension that gets there."""
+    wanted = _ancestors(tape, site.scaled)
+    for dim, size in enumerate(leaf.shape):
+        reached = _reached(tape, leaf, along(leaf.shape, dim, torch.arange(size)), site.scaled, wanted)
+        if reached.size:
+            return Rows(tape.leaves[leaf], dim, reached)
+    return None
+
+
+def _ancestors(tape: Tape, value: Value) -> set[Value]:
+    """All values that this one is made of by operations that follow a scale."""
+    found = {value}
+    left = [value]
+    while left:
+        step = tape.producers.get(left.pop())
+        rule = linear(step) if step else None
+        if step is None or rule is None:
+            continue
+        operands = {step.operands[position] for term in rule.terms(step) for position in term}
+        left += operands - found
+        found |= operands
+    return found
+
+
+def _reached(tape: Tape, leaf: Value, index: Tensor, target: Value, wanted: set[Value]) -> Vector:
+    """The indices, of those that mark the parameter's elements, that arrive at the target or in a sum on the way."""
+    marks: dict[Value, list[Tensor]] = {leaf: [index]}
+    arrived: list[Tensor] = []
+    for position in tape.after(marks):
+        step = tape.steps[position]
+        if wanted.isdisjoint(step.outputs):
+            continue
+        for slot, operand in enumerate(step.operands):
+            for mark in marks.get(operand, ()):
+                found = _followed(step, slot, mark)
+                if found is None and not operand.made_of:
+                    arrived.append(mark)
+                for value, result in zip(step.outputs, found or (), strict=False):
+                    if result is not None and value in wanted and len(marks.setdefault(value, [])) < _WAYS:
+                        marks[value].append(result)
+    return indices([*arrived, *marks.get(target, ())])
+
+
+def _followed(step: Step, slot: int, mark: Tensor) -> Marks | None:
+    rule = linear(step)
+    try:
+        return rule.push(step, slot, mark) if rule else None
+    except NotLinear:
+        return None
+
+
+def _covered(tape: Tape, site: _Site, marks: dict[Value, Tensor], of_step: Mapping[int, _Site]) -> list[_Site]:
+    """The sites at which scaling the marked elements ends up: all of the same factor, and nothing else.
+
+    Raises NotLinear where the scale gets anywhere else.
+    """
+    covered: dict[_Site, None] = {}
+    for position in tape.after(marks):
+        step = tape.steps[position]
+        here = {slot: marks[operand] for slot, operand in enumerate(step.operands) if operand in marks}
+        found = of_step.get(position)
+        if found is not None and _arrives(step, found, marks):
+            if (found.power, _structure(found.size)) != (site.power, _structure(site.size)):
+                raise NotLinear("would meet factors of several sizes")
+            covered[found] = None
+            continue
+        if step.name in _BLIND:
+            continue
+        for value, mark in zip(step.outputs, pushed(step, here), strict=True):
+            if mark is not None and is_marked(mark):
+                marks[value] = mark
+    if any(value in marks for value in tape.results):
+        raise NotLinear("would change the model's output")
+    if site not in covered:
+        raise NotLinear("would not get there")
+    return list(covered)
+
+
+def _arrives(step: Step, site: _Site, marks: Mapping[Value, Tensor]) -> bool:
+    """Whether the step multiplies a value by its factor, all of it and nothing else being marked."""
+    marked = [operand for operand in step.operands if operand in marks]
+    return marked == [site.scaled] and bool(distinct(marks[site.scaled]).all())
+
+
+# these take a tensor's size and type, and none of its values
+_BLIND = frozenset(
+    f"aten.{name}{kind}" for name in ("zeros", "ones", "empty", "full", "rand", "randn") for kind in ("_like",)
+) | frozenset(f"aten.new_{name}" for name in ("zeros", "ones", "empty", "full", "empty_strided"))
+
+
+def _structure(expression: Expression) -> object:
+    """Equal for expressions that have the same value after every cut."""
+    match expression:
+        case OfDim(labels):
+            return labels.tobytes()
+        case OfAttribute(key):
+            return key
+        case Derived(sign, left, right):
+            return sign, _structure(left), _structure(right)
+        case _:
+            return expression

@@ -1,0 +1,69 @@
+"""Indices that the run did not read: positions beyond the traced length, a piece of a split that nothing takes up.
+
+What they are for cannot be seen from the run, so they stay.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunescope.core.labels import Fixed, LabelSpace, Locked, Vector
+from prunescope.core.linear import TAKES_PARTS, TAKES_WHOLE, along, indices, linear
+from prunescope.core.tape import Tape, Value
+
+UNREAD = "no operation of the run reads it"
+
+
+def lock_unread(space: LabelSpace, tape: Tape) -> None:
+    """Lock the labels of indices that were taken apart from others and then left alone."""
+    taken_apart = (_origin(tape, step.operands[0]) for step in tape.steps if step.name in TAKES_PARTS)
+    for value in dict.fromkeys(taken_apart):
+        if _read_as_a_whole(tape, value):
+            continue
+        for d, dim in enumerate(value.dims):
+            if isinstance(dim, Fixed):
+                continue
+            labels = np.delete(dim, _read(tape, value, d))
+            if labels.size:
+                space.locks.append(Locked(labels[labels >= 0], UNREAD, tape.readers[value][0]))
+
+
+def _origin(tape: Tape, value: Value) -> Value:
+    """The parameter, or the result of an operation, whose elements a value has."""
+    step = tape.producers.get(value)
+    while step is not None and step.name in TAKES_WHOLE | TAKES_PARTS:
+        value = step.operands[0]
+        step = tape.producers.get(value)
+    return value
+
+
+def _read_as_a_whole(tape: Tape, value: Value) -> bool:
+    """Whether an operation that computes reads all of it, whatever others do."""
+    if value in tape.results:
+        return True
+    for position in tape.readers.get(value, ()):
+        step = tape.steps[position]
+        if step.name in TAKES_PARTS:
+            continue
+        if step.name not in TAKES_WHOLE or _read_as_a_whole(tape, step.outputs[0]):
+            return True
+    return False
+
+
+def _read(tape: Tape, value: Value, dim: int) -> Vector:
+    """The indices of a dimension that an operation that computes reads."""
+    marks: dict[Value, Tensor] = {value: along(value.shape, dim, torch.arange(value.shape[dim]))}
+    read: list[Tensor] = []
+    for position in tape.after(marks):
+        step = tape.steps[position]
+        rule = linear(step) if step.name in TAKES_WHOLE | TAKES_PARTS else None
+        if rule is None:
+            read += [marks[operand] for operand in step.operands if operand in marks]
+            continue
+        for output, mark in zip(step.outputs, rule.push(step, 0, marks[step.operands[0]]), strict=True):
+            if mark is not None:
+                marks[output] = mark
+    read += [marks[result] for result in tape.results if result in marks]
+    return indices(read)

@@ -1,0 +1,144 @@
+"""A group is labelled 'changes statistics' where zero in the place of its units is not the same as their removal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations
+
+from prunescope.core import plan, prune, score, trace
+from prunescope.core.graph import Group
+from prunescope.core.surgery import Pruned
+
+Use = Callable[[Tensor], Tensor]
+
+
+class Hidden(nn.Module):
+    """Eight features, used in some way."""
+
+    def __init__(self, use: Use) -> None:
+        super().__init__()
+        self.use, self.hidden, self.out = use, nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.use(self.hidden(x)))
+
+
+class Normed(Hidden):
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__(norm)
+
+
+class Standardised(nn.Module):
+    """Every row of the second weight has mean 0 and variance 1 over the features that it reads."""
+
+    def __init__(self, standardise: Use) -> None:
+        super().__init__()
+        self.standardise, self.hidden = standardise, nn.Linear(4, 8)
+        self.weight = nn.Parameter(torch.randn(3, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(self.hidden(x), self.standardise(self.weight))
+
+
+class Products(nn.Module):
+    """Query and key, a function of both, and their products: the width of the two is summed over."""
+
+    def __init__(self, function: Use) -> None:
+        super().__init__()
+        self.function = function
+        self.hidden, self.key, self.value = nn.Linear(4, 8), nn.Linear(4, 8), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.hidden(x)) @ self.function(self.key(x)).transpose(-2, -1) @ self.value(x)
+
+
+def standardised(weight: Tensor) -> Tensor:
+    return (weight - weight.mean(1, keepdim=True)) / weight.std(1, keepdim=True)
+
+
+def by_batch_norm(weight: Tensor) -> Tensor:
+    return functional.batch_norm(weight.view(1, 3, -1), None, None, training=True).view_as(weight)
+
+
+def weight_norm() -> nn.Module:
+    model = Hidden(torch.relu)
+    model.out = parametrizations.weight_norm(model.out)
+    return model
+
+
+CHANGED: dict[str, Callable[[], nn.Module]] = {
+    "mean": lambda: Hidden(lambda x: x - x.mean(-1, keepdim=True)),
+    "largest": lambda: Hidden(lambda x: x / (1 + x.abs().amax(-1, keepdim=True))),
+    "a norm": lambda: Hidden(lambda x: x / (1 + x.norm(dim=-1, keepdim=True))),
+    "LayerNorm": lambda: Normed(nn.LayerNorm(8)),
+    "LayerNorm without weights": lambda: Normed(nn.LayerNorm(8, elementwise_affine=False)),
+    "RMSNorm": lambda: Normed(nn.RMSNorm(8)),
+    "weight standardisation": lambda: Standardised(standardised),
+    "weight standardisation by batch norm": lambda: Standardised(by_batch_norm),
+    "weight norm": weight_norm,
+    "normalised query and key": lambda: Products(lambda x: functional.normalize(x, dim=-1)),
+    "exp on either side of a product": lambda: Products(torch.exp),
+    "cos on either side of a product": lambda: Products(torch.cos),
+    "sigmoid on either side of a product": lambda: Products(torch.sigmoid),
+    "elu + 1 on either side of a product": lambda: Products(lambda x: functional.elu(x) + 1),
+    "a sum of exp": lambda: Hidden(lambda x: x / x.exp().sum(-1, keepdim=True)),
+}
+UNCHANGED: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: Hidden(torch.relu),
+    # the weight that reads a feature goes with it, whatever the feature's value is
+    "sigmoid before a weight": lambda: Hidden(torch.sigmoid),
+    "exp before a weight": lambda: Hidden(torch.exp),
+    "a sum": lambda: Hidden(lambda x: x * x.sum(-1, keepdim=True)),
+    "a sum of squares": lambda: Hidden(lambda x: x * x.square().sum(-1, keepdim=True)),
+    "query and key": lambda: Products(lambda x: x),
+    "relu on either side of a product": lambda: Products(torch.relu),
+    "a gate on either side of a product": lambda: Products(lambda x: x * x.sigmoid()),
+}
+
+
+def of_hidden(model: nn.Module) -> Group:
+    group = trace(model.eval(), torch.randn(2, 5, 4)).group_of("hidden")
+    assert group is not None
+    return group
+
+
+def halved(model: nn.Module) -> Pruned:
+    graph = trace(model.eval(), torch.randn(2, 5, 4))
+    return prune(model, plan(graph, score(graph), 0.5))
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_changes_statistics_says_so_and_equals_the_original_with_those_of_the_rest(name: str) -> None:
+    torch.manual_seed(0)
+    model = CHANGED[name]()
+    assert of_hidden(model).lock is None
+    assert of_hidden(model).statistics
+    result = halved(model)
+    assert result.left_out == ()
+    assert result.verification is not None
+    assert result.verification.difference is not None
+    assert result.verification.statistics
+
+
+@pytest.mark.parametrize("name", UNCHANGED)
+def test_what_takes_nothing_but_itself_along_is_not_labelled(name: str) -> None:
+    torch.manual_seed(0)
+    model = UNCHANGED[name]()
+    assert of_hidden(model).lock is None
+    assert of_hidden(model).statistics == ()
+    result = halved(model)
+    assert result.left_out == ()
+    assert result.verification is not None
+    assert result.verification.difference is not None
+    assert result.verification.statistics == ()
+
+
+def test_what_a_softmax_runs_over_competes_and_is_locked() -> None:
+    lock = of_hidden(Hidden(lambda x: x.softmax(-1))).lock
+    assert lock is not None
+    assert "softmax runs over it" in lock.reason
