@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ from prunescope.core.sizes import Clash, Settled, SizeUse, attributes_in, settle
 
 if TYPE_CHECKING:
     from prunescope.core.plan import Plan, Removal
+
+_TRIES = 16  # numbers of units that are tried one after another; beyond, only the number that is missing
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,18 @@ class SizeTies:
     def settled(self, removed: Removed) -> Settled:
         """Attribute values after the cut, and the sizes in the code that would not fit."""
         sizes = sizes_left(self.dims, removed)
-        return settle(self.uses, lambda labels: sizes[self.positions[id(labels)]])
+        return settle(self.uses, lambda labels: sizes[self._position(labels)])
+
+    def clashes_of(self, uses: tuple[SizeUse, ...], removed: Removed) -> tuple[Clash, ...]:
+        """The sizes of these uses that would not fit, whatever other uses want."""
+        wanted = {position: self.dims[position] for use in uses for position in map(self._position, use.dims)}
+        reached = {group for dim in wanted.values() for group, _ in dim.parts if group in removed}
+        left = sizes_left(list(wanted.values()), {group: removed[group] for group in reached})
+        sizes = dict(zip(wanted, left, strict=True))
+        return settle(uses, lambda labels: sizes[self._position(labels)]).clashes
+
+    def _position(self, labels: Vector) -> int:
+        return self.positions[id(labels)]
 
     def sharing(self, use: SizeUse) -> list[SizeUse]:
         """The use, and every other that reads one of its attributes."""
@@ -39,7 +52,7 @@ class SizeTies:
         """Indices of the groups that hold units of these dimensions -> how many indices a unit holds at least."""
         found: dict[int, int] = {}
         for vector in labels:
-            for group, counts in self.dims[self.positions[id(vector)]].parts:
+            for group, counts in self.dims[self._position(vector)].parts:
                 found[group] = max(int(counts.min()), 1)
         return found
 
@@ -72,7 +85,8 @@ def _size_ties(key: GraphKey) -> SizeTies:
 def fitted(graph: DependencyGraph, chosen: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
     """The part of a cut that the sizes in the code allow.
 
-    Units are given back, the most important first, until every size fits; the uncut model fits, so this ends.
+    Units are given back, the most important first and of one group as few as it takes, until every size fits; the
+    uncut model fits, so this ends.
 
     Args:
         chosen: Group index -> units that go, the least important first.
@@ -83,10 +97,38 @@ def fitted(graph: DependencyGraph, chosen: Mapping[int, Sequence[int]]) -> dict[
         clashes = ties.settled(left).clashes
         if not clashes:
             return left
-        _give_back(ties, clashes[0], left)
+        group, count = _to_give_back(ties, clashes[0], left, lambda index: graph.groups[index].size)
+        del left[group][-count:]
 
 
-def _give_back(ties: SizeTies, clash: Clash, left: dict[int, list[int]]) -> None:
+def _to_give_back(
+    ties: SizeTies, clash: Clash, left: Mapping[int, list[int]], size: Callable[[int], int]
+) -> tuple[int, int]:
+    """A group, and how many of its units come back: the smallest share of a group that ends the clash by itself."""
+    uses = tuple(ties.sharing(clash.use))
+    tied = ties.groups([dim for use in uses for dim in use.dims])
+    missing = abs(clash.wanted - clash.given) if clash.given is not None else 1
+    counts = {group: _enough(ties, uses, left, group, missing) for group in tied if left.get(group)}
+    enough = {group: count for group, count in counts.items() if count}
+    if enough:
+        group = min(enough, key=lambda g: enough[g] / size(g))
+        return group, enough[group]
+    return _some_to_give_back(ties, clash, left)
+
+
+def _enough(ties: SizeTies, uses: tuple[SizeUse, ...], left: Mapping[int, list[int]], group: int, missing: int) -> int:
+    """The smallest number of units of the group whose return ends a clash of these uses; 0 where none is found."""
+    before = len(ties.clashes_of(uses, left))
+    numbers: list[int] = sorted({*range(1, _TRIES + 1), missing})
+    for count in numbers:
+        fewer = {**left, group: left[group][:-count]}
+        if count <= len(left[group]) and len(ties.clashes_of(uses, fewer)) < before:
+            return count
+    return 0
+
+
+def _some_to_give_back(ties: SizeTies, clash: Clash, left: Mapping[int, list[int]]) -> tuple[int, int]:
+    """Where no group can end a clash by itself: units on the side that is too small."""
     mine = {} if isinstance(clash.use.wanted, int) else ties.groups([clash.use.wanted])
     others = ties.groups([dim for use in ties.sharing(clash.use) for dim in use.dims])
     others = {group: each for group, each in others.items() if group not in mine} or others
@@ -96,12 +138,9 @@ def _give_back(ties: SizeTies, clash: Clash, left: dict[int, list[int]]) -> None
         if cut:
             group = max(cut, key=lambda g: len(left[g]))
             missing = abs(clash.wanted - clash.given) if clash.given is not None else 1
-            count = max(1, math.ceil(missing / cut[group]))
-            del left[group][-count:]
-            return
+            return group, max(1, math.ceil(missing / cut[group]))
     # another use of the same attribute holds the cut: give back wherever anything is left of it
-    group = max(left, key=lambda g: len(left[g]))
-    left[group].pop()
+    return max(left, key=lambda g: len(left[g])), 1
 
 
 def inseparable(graph: DependencyGraph, plan: Plan) -> list[list[Removal]]:

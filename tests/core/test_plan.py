@@ -188,3 +188,28 @@ def test_groups_whose_cut_changes_statistics_are_named_and_can_be_kept() -> None
     kept = plan(graph, score(graph), ratio=0.5, statistics="keep")
     assert kept.removals
     assert residual.name not in {removal.group for removal in kept.removals}
+
+
+class TiedHeads(nn.Module):
+    """Its code wants the width to be heads times 16, which no operation says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.attention, self.out = (
+            nn.Linear(6, 128),
+            nn.MultiheadAttention(128, 8, batch_first=True),
+            nn.Linear(128, 3),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.into(x)
+        y: torch.Tensor = self.out(x + self.attention(x, x, x)[0])
+        return y
+
+
+@pytest.mark.parametrize(("ratio", "heads"), [(0.3, 2), (0.45, 3), (0.6, 4), (0.8, 6)])
+def test_where_sizes_are_tied_only_as_many_units_come_back_as_it_takes(ratio: float, heads: int) -> None:
+    graph = trace(TiedHeads().eval(), torch.randn(2, 5, 6))
+    made = plan(graph, score(graph), ratio)
+    assert {graph.group(r.group).kind: len(r.units) for r in made.removals} == {"heads": heads, "channels": 16 * heads}
+    prune(graph.model, made)

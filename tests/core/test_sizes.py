@@ -154,7 +154,7 @@ def test_a_size_that_has_to_divide_another_still_does() -> None:
     result = prune(model, plan(graph, score(graph), ratio=0.4))
     assert not result.left_out
     assert result.model.groups == 4
-    assert result.model.a.out_features == 20
+    assert result.model.a.out_features == 16  # of 24, 9 may go: 8 leave a multiple of 4
 
 
 def test_bounds_counted_from_the_end_keep_only_the_end() -> None:
