@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prunescope.core.cost import CountedDim, DimCounter, GraphKey, Removed, sizes_left
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.labels import Vector
-from prunescope.core.sizes import Clash, Settled, SizeUse, attributes_in, settle
+from prunescope.core.sizes import AttributeKey, Clash, Settled, SizeUse, attributes_in, settle
 
 if TYPE_CHECKING:
     from prunescope.core.plan import Plan, Removal
@@ -47,6 +47,14 @@ class SizeTies:
         """The use, and every other that reads one of its attributes."""
         keys = {found.key for found in attributes_in(use.expression)}
         return [use, *(u for u in self.uses if keys & {found.key for found in attributes_in(u.expression)})]
+
+    def bound_together(self) -> list[tuple[Vector, ...]]:
+        """The dimensions of every use, and of all uses that read one attribute: they can only change together."""
+        of_attributes: dict[AttributeKey, list[Vector]] = {}
+        for use in self.uses:
+            for found in attributes_in(use.expression):
+                of_attributes.setdefault(found.key, []).extend(use.dims)
+        return [*(use.dims for use in self.uses), *map(tuple, of_attributes.values())]
 
     def groups(self, labels: Sequence[Vector]) -> dict[int, int]:
         """Indices of the groups that hold units of these dimensions -> how many indices a unit holds at least."""
@@ -148,8 +156,8 @@ def inseparable(graph: DependencyGraph, plan: Plan) -> list[list[Removal]]:
     indices = {graph.group(removal.group).index: removal for removal in plan.removals}
     part = {group: graph.groups[group].family for group in indices}
     ties = size_ties(graph)
-    for use in ties.uses:
-        tied = {part[group] for group in ties.groups(use.dims) if group in part}
+    for dims in ties.bound_together():
+        tied = {part[group] for group in ties.groups(dims) if group in part}
         for group, name in part.items():
             if name in tied:
                 part[group] = min(tied)

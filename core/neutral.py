@@ -66,7 +66,10 @@ def _keeps_zero(step: Step, zero: Mapping[Value, bool]) -> bool:
         return zero[step.operands[0]]
     if name in ("aten.hardtanh", "aten.clamp"):
         low, high = (*step.arguments[1:3], None)[:2]
-        return (low is None or low <= 0) and (high is None or high >= 0) and zero[step.operands[0]]
+        # a bound may be a tensor
+        below = low is None or (isinstance(low, int | float) and low <= 0)
+        above = high is None or (isinstance(high, int | float) and high >= 0)
+        return below and above and zero[step.operands[0]]
     if name == "aten.pow":
         exponent = step.arguments[1]
         return isinstance(exponent, int | float) and exponent > 0 and zero[step.operands[0]]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves, tree_map
 
-from prunescope.core.decisions import Recording, Replaying, relative_difference
+from prunescope.core.decisions import Recording, Replaying, SameDraws, relative_difference
 from prunescope.core.errors import VerificationFailed
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.inputs import as_call
@@ -184,23 +184,31 @@ def _difference(
 ) -> float:
     """Largest relative difference over all outputs and all that is decided by values; inf where shapes differ."""
     recording = Recording()
-    with recording:
+    with _same_draws(), recording:
         expected = _reference_output(graph, reference, call, gone)
     replaying = Replaying(recording.decisions, TOLERANCE)
-    with uncompiled(), replaying:
+    with uncompiled(), _same_draws(), replaying:
         found = _tensors(_run_pruned(pruned, call, graph))
     difference = max(replaying.difference, _largest_difference(expected, found))
     if all(tensor.numel() for tensor in expected):
         return difference
     # nothing was detected: the layers tell what the output does not
-    with _layer_outputs(reference) as expected:
+    with _same_draws(), _layer_outputs(reference) as expected:
         _reference_output(graph, reference, call, gone)
-    with uncompiled(), Replaying(recording.decisions, TOLERANCE), _layer_outputs(pruned) as found:
+    with uncompiled(), _same_draws(), Replaying(recording.decisions, TOLERANCE), _layer_outputs(pruned) as found:
         _run_pruned(pruned, call, graph)
     if len(expected) != len(found):
         return float("inf")
     whole = [(a, b) for a, b in zip(expected, found, strict=True) if a.shape == b.shape]
     return max(difference, _largest_difference([a for a, _ in whole], [b for _, b in whole]))
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """What the run inside draws at random is the same in every run; whole numbers by the seed."""
+    torch.manual_seed(0)
+    with SameDraws():
+        yield
 
 
 def _largest_difference(expected: list[Tensor], found: list[Tensor]) -> float:

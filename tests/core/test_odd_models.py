@@ -300,6 +300,22 @@ class Pointing(nn.Module):
         return torch.stack(found, 1)
 
 
+class Sampling(nn.Module):
+    """Random numbers of the size of a hidden dimension, and dropout that never ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 12
+        self.encode, self.mean, self.spread = nn.Linear(5, 16), nn.Linear(16, 12), nn.Linear(16, 12)
+        self.decode = sequence(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 5))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = functional.dropout(self.encode(x).relu(), 0.2, training=True)
+        mean, spread = self.mean(hidden), self.spread(hidden)
+        drawn = self.decode(mean + (spread / 2).exp() * torch.randn_like(mean))
+        return drawn, self.decode(mean * torch.rand(x.shape[0], self.size))
+
+
 def image() -> Tensor:
     return torch.randn(2, 3, 8, 8)
 
@@ -325,6 +341,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any]]] = {
     "modulated weights": (Modulated, lambda: torch.randn(2, 5)),
     "complex frequencies": (Spectral, lambda: torch.randn(2, 2, 8, 8)),
     "pointing": (Pointing, lambda: torch.randn(2, 6, 4)),
+    "sampling": (Sampling, lambda: torch.randn(3, 5)),
 }
 
 
