@@ -2,193 +2,24 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from prunescope.core.criteria import Criterion, Weights, criterion_named, row_named
 from prunescope.core.errors import BadInput
-from prunescope.core.evidence import GRADIENTS, INPUT_NORMS, SQUARED_GRADIENTS, Evidence, Loss, gathered
+from prunescope.core.evidence import Evidence, Loss, gathered
 from prunescope.core.graph import DependencyGraph, Group, Member
 
 Scores: TypeAlias = Mapping[str, Tensor]  # group name -> (K,) float32, higher = keep
 _Values: TypeAlias = NDArray[np.float32]
 _Seen: TypeAlias = dict[str, list[_Values]]  # parameter -> for each dimension the importance of its indices
-_CHUNK = 1 << 18  # weights that are read together: about what the processor keeps near
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """A parameter, and what is known of it, as a criterion sees them."""
-
-    name: str  # full name of the parameter
-    tensor: Tensor
-    evidence: Tensor | None  # of the kind that the criterion needs, of the parameter's shape
-    seed: int  # of criteria that draw numbers
-
-
-Rate: TypeAlias = Callable[[Weights], list[Tensor]]
-"""For each dimension of a parameter, (size,): what each of its indices adds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """One row of the table of criteria, for code, screen and report alike."""
-
-    name: str  # in code
-    label: str  # on the screen
-    sentence: str
-    source: str  # where the method comes from
-    rate: Rate
-    needs: str | None = None  # the kind of evidence, a name in `evidence.KINDS`; None where the weights are enough
-    counts: Callable[[Member, Tensor], bool] = lambda member, parameter: True  # whether a trainable member has a say
-    reduce: str = "sum"  # the method's own reduction over members
-    normalise: str = "topn"  # the method's own normalisation
-
-
-def _of_weights(added: Callable[[Tensor], Tensor]) -> Rate:
-    """An index has the sum of what its weights add."""
-    return lambda weights: _summed(weights.tensor, lambda rows: added(_values(weights.tensor[rows])))
-
-
-def _of_evidence(added: Callable[[Tensor, Tensor], Tensor]) -> Rate:
-    """An index has the sum of what its weights add, with what data says of them."""
-
-    def rate(weights: Weights) -> list[Tensor]:
-        tensor, evidence = weights.tensor, weights.evidence
-        assert evidence is not None
-        return _summed(tensor, lambda rows: added(_values(tensor[rows]), evidence[rows]))
-
-    return rate
-
-
-def _summed(tensor: Tensor, added: Callable[[slice], Tensor]) -> list[Tensor]:
-    """Once through the weights for all dimensions, a few rows at a time."""
-    sums: list[Tensor] = []
-    others = [torch.zeros(size) for size in tensor.shape[1:]]
-    step = max(1, _CHUNK * len(tensor) // max(tensor.numel(), 1))
-    for start in range(0, len(tensor), step):
-        part = added(slice(start, start + step)).cpu()
-        front = part.flatten(2).sum(2) if part.dim() > 2 else part
-        sums.append(front.sum(1) if front.dim() > 1 else front)
-        for d, total in enumerate(others, start=1):
-            of = front if d == 1 else part
-            total += of.sum([other for other in range(of.dim()) if other != d])
-    return [torch.cat(sums) if sums else torch.zeros(0), *others]
-
-
-def _values(weights: Tensor) -> Tensor:
-    return weights if weights.is_complex() else weights.float()
-
-
-def _by_slices(of_slices: Callable[[Tensor], Tensor]) -> Rate:
-    """An index is rated by its slice (its row of (size, weights)) among the others of its dimension."""
-
-    def rate(weights: Weights) -> list[Tensor]:
-        tensor = torch.view_as_real(weights.tensor) if weights.tensor.is_complex() else weights.tensor.float()
-        return [of_slices(tensor.movedim(d, 0).flatten(1).cpu()) for d in range(weights.tensor.dim())]
-
-    return rate
-
-
-def _drawn(weights: Weights) -> list[Tensor]:
-    source = torch.Generator().manual_seed(zlib.crc32(weights.name.encode()) ^ weights.seed)
-    return [torch.rand(size, generator=source) for size in weights.tensor.shape]
-
-
-def _squared(weights: Tensor) -> Tensor:
-    return weights.abs().square() if weights.is_complex() else weights.square()
-
-
-def _is_scale(member: Member, parameter: Tensor) -> bool:
-    """A factor of each channel, as normalisation layers have."""
-    return member.side == "both" and parameter.dim() == 1 and not member.parameter.endswith("bias")
-
-
-CRITERIA: Mapping[str, Criterion] = MappingProxyType(
-    {
-        criterion.name: criterion
-        for criterion in (
-            Criterion(
-                "magnitude",
-                "Group magnitude (L2)",
-                "Sum of squared weights over everything that goes with the unit.",
-                "Fang et al., DepGraph, CVPR 2023, section 3.3",
-                _of_weights(lambda weights: _squared(weights)),
-            ),
-            Criterion(
-                "magnitude-l1",
-                "Group magnitude (L1)",
-                "Sum of absolute weights over everything that goes with the unit.",
-                "Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017",
-                _of_weights(lambda weights: weights.abs()),
-            ),
-            Criterion(
-                "taylor",
-                "Taylor, first order",
-                "How much the loss would change, weight by weight, by its gradient: the sum of |weight x gradient|.",
-                "Molchanov et al., Importance Estimation for Neural Network Pruning, CVPR 2019",
-                _of_evidence(lambda weights, gradient: (weights * gradient).abs()),
-                needs=GRADIENTS,
-            ),
-            Criterion(
-                "obd-c",
-                "Second order (OBD-C)",
-                "How much the loss would change by its curvature: squared weights times squared gradients.",
-                "LeCun et al., Optimal Brain Damage, 1989; channels: Wang et al., EigenDamage, ICML 2019",
-                _of_evidence(lambda weights, square: _squared(weights) * square),
-                needs=SQUARED_GRADIENTS,
-            ),
-            Criterion(
-                "bn-scale",
-                "Normalisation scale",
-                "Size of the factor that a normalisation layer gives the unit.",
-                "Liu et al., Network Slimming, ICCV 2017",
-                _of_weights(lambda weights: weights.abs()),
-                counts=_is_scale,
-            ),
-            Criterion(
-                "lamp",
-                "LAMP",
-                "Squared weights as a share of all units of the group that are at least as large.",
-                "Lee et al., Layer-Adaptive Sparsity for the Magnitude-based Pruning, ICLR 2021",
-                _of_weights(lambda weights: _squared(weights)),
-                normalise="lamp",
-            ),
-            Criterion(
-                "fpgm",
-                "Geometric median (FPGM)",
-                "Distance to the other units of its layer: one close to all others can be made up for by them.",
-                "He et al., Filter Pruning via Geometric Median, CVPR 2019",
-                _by_slices(lambda slices: torch.cdist(slices, slices).sum(1)),
-                counts=lambda member, parameter: parameter.dim() > 1,
-            ),
-            Criterion(
-                "wanda",
-                "Activation times weight",
-                "Sum of |weight| times the norm of what comes in over it.",
-                "after Sun et al., A Simple and Effective Pruning Approach for LLMs (Wanda), ICLR 2024",
-                _of_evidence(lambda weights, norm: weights.abs() * norm),
-                needs=INPUT_NORMS,
-            ),
-            Criterion(
-                "random",
-                "Random",
-                "A number drawn for each unit: what every other criterion has to beat.",
-                "the usual baseline",
-                _drawn,
-                reduce="first",
-                normalise="none",
-            ),
-        )
-    }
-)
 
 
 def _geometric_mean(rows: _Values) -> _Values:
@@ -283,8 +114,8 @@ def score(
             model; a loss or an importance is no finite number; the criterion has nothing to say of any group.
     """
     chosen = criterion_named(criterion)
-    reduced = _named("reduce", reduce or chosen.reduce, REDUCTIONS)
-    normal = _named("normalise", normalise or chosen.normalise, NORMALISATIONS)
+    reduced = row_named("reduce", reduce or chosen.reduce, REDUCTIONS)
+    normal = row_named("normalise", normalise or chosen.normalise, NORMALISATIONS)
     _check_top(top)
     if evidence is None:
         evidence = gathered(graph, chosen.needs, batches, loss, asked=f"scores by {chosen.label}")
@@ -307,11 +138,6 @@ def member_importance(
     nothing = np.zeros(group.size, dtype=np.float32)
     rows = [_in_member(source, member) if _has_say(source, member) else nothing for member in group.members]
     return torch.from_numpy(np.stack(rows))
-
-
-def criterion_named(name: str) -> Criterion:
-    """The criterion, or BadInput that lists them all."""
-    return _named("criterion", name, CRITERIA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,18 +220,4 @@ def _check_top(top: float) -> None:
         found="a share of the units is a number over 0 and up to 1",
         where="argument top",
         what_to_do="give for example top=0.5 for the larger half, or leave it out for all",
-    )
-
-
-_Row = TypeVar("_Row")
-
-
-def _named(argument: str, name: str, table: Mapping[str, _Row]) -> _Row:
-    if name in table:
-        return table[name]
-    raise BadInput(
-        asked=f"scores with {argument}={name!r}",
-        found=f"no {argument} of that name",
-        where=f"argument {argument}",
-        what_to_do=f"use one of {', '.join(table)}",
     )

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from prunescope.core import DependencyGraph, Plan, Pruned, prune, score, trace
 from prunescope.core.cost import ledger
+from prunescope.core.criteria import criterion_named
 from prunescope.core.errors import BadInput, PrunescopeError
 from prunescope.core.evidence import INPUT_NORMS, Evidence, Loss, gathered
 from prunescope.core.graph import Side
-from prunescope.core.importance import Scores, criterion_named
+from prunescope.core.importance import Scores
 from prunescope.core.measure import Evaluate, Latency, accuracy, latency, size_bytes
 from prunescope.core.sensitivity import Cut
 from prunescope.explorer.jobs import Jobs, JobState, Progress
