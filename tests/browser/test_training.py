@@ -91,7 +91,10 @@ def test_sparse_training_draws_its_curves_and_makes_a_version(explorer: Explorer
 def test_the_sweep_fills_its_heatmap_as_results_come(explorer: Explorer, session: Session) -> None:
     explorer.tab("Importance")
     explorer.part(ids.SWEEP).click()
-    cells = "() => document.getElementById('sweep-figure')?.querySelector('.js-plotly-plot')?.data[0]?.z?.flat().length"
+    cells = (
+        "() => document.getElementById('sweep-figure')?.querySelector('.js-plotly-plot')?.data[0]?.z?.flat()"
+        ".filter((value) => value !== null).length"
+    )
     explorer.page.wait_for_function(f"() => ({cells})() > 0")
     session.jobs.wait(2 * PATIENCE)
     found = session.sensitivity()
