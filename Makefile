@@ -29,7 +29,7 @@ types: $(VENV)/.test-installed
 
 ## Prune many models by half and write a table (hours): build/zoo.csv. `make zoo NAMES=resnet` for some.
 zoo: $(VENV)/.test-installed
-	$(BIN)/python tests/benchmarks/zoo.py $(NAMES)
+	$(BIN)/python -m tests.benchmarks.zoo $(NAMES)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -42,7 +42,7 @@ class Criterion:
     sentence: str
     source: str  # where the method comes from
     rate: Rate
-    needs: str | None = None  # the kind of evidence, a name in `evidence.KINDS`; None where the weights are enough
+    needs: str | None = None  # the kind of evidence, as `evidence.gathered` names it; None where weights are enough
     counts: Callable[[Member, Tensor], bool] = lambda member, parameter: True  # whether a trainable member has a say
     reduce: str = "sum"  # the method's own reduction over members
     normalise: str = "topn"  # the method's own normalisation
@@ -116,14 +116,14 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
                 "Group magnitude (L2)",
                 "Sum of squared weights over everything that goes with the unit.",
                 "Fang et al., DepGraph, CVPR 2023, section 3.3",
-                _of_weights(lambda weights: _squared(weights)),
+                _of_weights(_squared),
             ),
             Criterion(
                 "magnitude-l1",
                 "Group magnitude (L1)",
                 "Sum of absolute weights over everything that goes with the unit.",
                 "Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017",
-                _of_weights(lambda weights: weights.abs()),
+                _of_weights(torch.abs),
             ),
             Criterion(
                 "taylor",
@@ -146,7 +146,7 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
                 "Normalisation scale",
                 "Size of the factor that a normalisation layer gives the unit.",
                 "Liu et al., Network Slimming, ICCV 2017",
-                _of_weights(lambda weights: weights.abs()),
+                _of_weights(torch.abs),
                 counts=_is_scale,
             ),
             Criterion(
@@ -154,7 +154,7 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
                 "LAMP",
                 "Squared weights as a share of all units of the group that are at least as large.",
                 "Lee et al., Layer-Adaptive Sparsity for the Magnitude-based Pruning, ICLR 2021",
-                _of_weights(lambda weights: _squared(weights)),
+                _of_weights(_squared),
                 normalise="lamp",
             ),
             Criterion(

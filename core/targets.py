@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 
-from prunescope.core.cost import Quantity, ledger
+from prunescope.core.cost import Quantity, Removed, ledger
 from prunescope.core.errors import BadPlan
 from prunescope.core.fitting import fitted
 from prunescope.core.graph import DependencyGraph, Group
@@ -20,7 +20,6 @@ from prunescope.core.plan import Plan, cut_groups, group_to_cut, plan_units
 from prunescope.core.ranking import SCOPES, Ranking, Scope, ranking
 
 Statistics: TypeAlias = Literal["cut", "last", "keep"]
-Removed: TypeAlias = dict[int, list[int]]
 _Value = TypeVar("_Value", int, float)
 COUNTED: tuple[Quantity, ...] = ("macs", "parameters", "bytes")  # targets that are exact, without measuring
 _NAMED = 3  # of what stands in the way of a target
@@ -33,7 +32,7 @@ class _Limits:
     graph: DependencyGraph
     step: Mapping[int, int]  # group index -> its units are left in multiples of this number
 
-    def within(self, chosen: Mapping[int, Sequence[int]]) -> Removed:
+    def within(self, chosen: Removed) -> Removed:
         """The part of a cut that rounding and the sizes in the code allow; both only give units back."""
         left = {group: list(units) for group, units in chosen.items()}
         while True:
@@ -125,15 +124,13 @@ def plan(  # noqa: PLR0913  one verb, and each argument a choice of its own
         last=[group.index for group in chosen if group.statistics] if statistics == "last" else (),
     )
     limits = _Limits(graph, rounding_steps(graph, round_to))
-    removed: Mapping[int, Sequence[int]] = limits.within(order.cut(_ratio(ratio or 0.0)))
+    removed = limits.within(order.cut(_ratio(ratio or 0.0)))
     for name, share in wanted.items():
         removed = _reaching(graph, order, limits, name, share)
     return plan_units(graph, {graph.groups[group].name: units for group, units in removed.items()})
 
 
-def _reaching(
-    graph: DependencyGraph, order: Ranking, limits: _Limits, name: str, share: float
-) -> Mapping[int, Sequence[int]]:
+def _reaching(graph: DependencyGraph, order: Ranking, limits: _Limits, name: str, share: float) -> Removed:
     """The smallest cut that leaves at most this share of a quantity."""
     _check_share(name, share)
     shares = order.shares()
@@ -167,7 +164,7 @@ def _counted(graph: DependencyGraph, order: Ranking, limits: _Limits, name: str,
     return limits.within(order.cut(float(shares[high])))
 
 
-def _left(graph: DependencyGraph, name: str, removed: Mapping[int, Sequence[int]]) -> float:
+def _left(graph: DependencyGraph, name: str, removed: Removed) -> float:
     """The share of a quantity that is left."""
     book = ledger(graph)
     (quantity,) = [counted for counted in COUNTED if counted == name]
