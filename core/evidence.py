@@ -72,26 +72,26 @@ def gathered(
 def _mean_gradients(
     model: nn.Module, tensors: Mapping[str, Tensor], batches: Iterable[Any], loss: Loss, asked: str
 ) -> Evidence:
-    total: dict[str, Tensor] = {}
-    count = 0
-    with _all_trainable(tensors.values()):
-        for values in _losses(model, batches, loss, asked):
-            _add(total, tensors, values.mean(), lambda gradient: gradient)
-            count += 1
-    return {name: gradient / count for name, gradient in total.items()}
+    values = (value.mean() for value in _losses(model, batches, loss, asked))
+    return _mean_over(values, tensors, lambda gradient: gradient)
 
 
 def _mean_squared_gradients(
     model: nn.Module, tensors: Mapping[str, Tensor], batches: Iterable[Any], loss: Loss, asked: str
 ) -> Evidence:
+    values = (value for each in _losses(model, batches, loss, asked) for value in each.reshape(-1))
+    return _mean_over(values, tensors, lambda gradient: gradient.abs().square())
+
+
+def _mean_over(values: Iterable[Tensor], tensors: Mapping[str, Tensor], of: Callable[[Tensor], Tensor]) -> Evidence:
+    """The mean of what the gradients of these values give."""
     total: dict[str, Tensor] = {}
     count = 0
     with _all_trainable(tensors.values()):
-        for values in _losses(model, batches, loss, asked):
-            for value in values.reshape(-1):
-                _add(total, tensors, value, lambda gradient: gradient.abs().square())
-                count += 1
-    return {name: square / count for name, square in total.items()}
+        for value in values:
+            _add(total, tensors, value, of)
+            count += 1
+    return {name: added / count for name, added in total.items()}
 
 
 def _input_norms(

@@ -77,7 +77,7 @@ def plan(  # noqa: PLR0913  one verb, and each argument a choice of its own
         ratio: Share of the units that goes, 0 <= ratio < 1, rounded down: of every group, or of all units together,
             as `scope` says.
         macs, parameters, bytes: What is to be left at most, as a share of the original's: the smallest cut that
-            reaches it, by exact counts.
+            reaches it, by exact counts; where the code ties sizes, the next one that fits, which may be well below.
         latency: The same of the median time of a forward pass on this machine. It is measured: some cuts are made
             and timed beside the original, a model of the latency is fitted to them, and the cut that it proposes is
             timed and corrected.
