@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 from prunescope.explorer.jobs import Point
 
 WIDTH, HEIGHT, MARGIN = 320, 64, 6  # of one curve, pixels
-INK = "#7a8294"  # readable on light and on dark
+INK = "#5a6478"  # a dark page brightens the whole picture
 
 
 def curves(points: Sequence[Point]) -> Component | None:
