@@ -1,0 +1,138 @@
+"""The original without the removed units: zeros in their place, and statistics over the units that are left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from prunescope.core.graph import DependencyGraph
+from prunescope.core.labels import Statistic
+from prunescope.core.neutral import PRODUCTS
+from prunescope.core.preserve import Watch
+from prunescope.core.rules.table import operation_name
+
+
+class AnotherRun(Exception):
+    """The reference did not run the operations that the trace saw."""
+
+
+class Reference(Watch):
+    """Takes the statistics of normalisations and reductions over the units that are left, as the pruned model does."""
+
+    def __init__(self, graph: DependencyGraph, gone: NDArray[np.bool_]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        first_run = graph.record.operations[: graph.record.reference_operations]
+        kept: dict[int, dict[int, Tensor]] = {}
+        for statistic in graph.record.space.statistics:
+            left = kept_of(statistic, gone)
+            if left is not None:
+                kept.setdefault(statistic.operation, {})[statistic.dim] = left
+        # only these operations are counted: how values lie in memory decides which copies are made between them
+        watched = {operation.name for operation in first_run if operation.index in kept}
+        self.kept = {name: [kept.get(op.index, {}) for op in first_run if op.name == name] for name in watched}
+        self.seen: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = operation_name(function)
+        if name == "aten._weight_norm_interface":
+            # a removed slice is zeros and has no length to be scaled to: it stays zeros
+            weight, length = function(*args)
+            return weight.masked_fill(length == 0, 0), length
+        if name not in self.kept:
+            return function(*args, **(kwargs or {}))
+        index = self.seen[name]
+        self.seen[name] += 1
+        if index >= len(self.kept[name]):
+            raise AnotherRun(f"the model ran {name} more often than the trace saw")
+        kept = self.kept[name][index]
+        if not kept:
+            return function(*args, **(kwargs or {}))
+        if name in _NORMALISED:
+            return _NORMALISED[name](kept, *args)
+        part = args[0]
+        for dim, left in kept.items():
+            if name in PRODUCTS:
+                part = part.index_fill(dim, (~left).nonzero().squeeze(1), 0)
+            else:
+                part = part.index_select(dim, left.nonzero().squeeze(1))
+        return function(part, *args[1:], **(kwargs or {}))
+
+
+def kept_of(statistic: Statistic, gone: NDArray[np.bool_]) -> Tensor | None:
+    """(units,) which are left; None where all are."""
+    left = (statistic.labels < 0) | ~gone[statistic.labels]
+    return None if left.all() else torch.from_numpy(left)
+
+
+def _normalised(kept: dict[int, Tensor], x: Tensor, normalise: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+    """The part that is left, normalised by itself; zeros in the place of the rest, also where it is a weight."""
+    places = torch.ones_like(x, dtype=torch.bool)
+    part = x
+    for dim, left in kept.items():
+        part = part.index_select(dim, left.nonzero().squeeze(1))
+        places &= left.view([-1 if d == dim else 1 for d in range(x.dim())])
+    y = torch.zeros_like(x)
+    y[places] = normalise(part).reshape(-1)
+    return y, x.new_empty(0), x.new_empty(0)
+
+
+def _layer_norm(
+    kept: dict[int, Tensor], x: Tensor, shape: list[int], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, ...]:
+    if len(shape) > 1:
+        raise AnotherRun("statistics over several dimensions that were cut have no reference")
+    left = kept[x.dim() - 1]
+    part = [None if tensor is None else tensor[left] for tensor in (weight, bias)]
+    return _normalised(kept, x, lambda y: functional.layer_norm(y, [int(left.sum())], part[0], part[1], eps))
+
+
+def _group_norm(
+    kept: dict[int, Tensor],
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    n: int,
+    c: int,
+    hw: int,
+    groups: int,
+    eps: float,
+) -> tuple[Tensor, ...]:
+    left = kept[1]
+    part = [None if tensor is None else tensor[left] for tensor in (weight, bias)]
+    groups_left = int(left.view(groups, -1).any(dim=1).sum())
+    return _normalised(kept, x, lambda y: functional.group_norm(y, groups_left, part[0], part[1], eps))
+
+
+def _rms_norm(
+    kept: dict[int, Tensor], x: Tensor, shape: list[int], weight: Tensor | None = None, eps: float | None = None
+) -> tuple[Tensor, ...]:
+    if len(shape) > 1:
+        raise AnotherRun("statistics over several dimensions that were cut have no reference")
+    left = kept[x.dim() - 1]
+    part = None if weight is None else weight[left]
+    return _normalised(kept, x, lambda y: functional.rms_norm(y, [int(left.sum())], part, eps))[:2]
+
+
+def _batch_norm(
+    kept: dict[int, Tensor], x: Tensor, weight: Tensor | None, bias: Tensor | None, *rest: Any
+) -> tuple[Tensor, ...]:
+    eps = rest[-1]
+    return _normalised(kept, x, lambda y: functional.batch_norm(y, None, None, weight, bias, training=True, eps=eps))
+
+
+_NORMALISED: dict[str, Callable[..., tuple[Tensor, ...]]] = {
+    "aten.native_layer_norm": _layer_norm,
+    "aten.native_group_norm": _group_norm,
+    "aten.native_batch_norm": _batch_norm,
+    "aten._native_batch_norm_legit": _batch_norm,
+    "aten._fused_rms_norm": _rms_norm,
+}
