@@ -109,7 +109,7 @@
 
     /* ---- widths before and after ------------------------------------------------------------------------ */
 
-    /* "64 → 32" at the lower right corner: what a planned cut would leave, else what is left of the original. */
+    /* "64 → 32" on the lower border: what a planned cut would leave, else what is left of the original. */
     function paintWidths(ink, boxes, view) {
         const widths = state.planned || state.widths;
         const zoom = view.cy.zoom();
@@ -129,10 +129,13 @@
         const font = `600 10.5px ${FONT}`;
         ink.font = font;
         const width = ink.measureText(text).width + 14;
-        const [x, y] = [box.x + box.width / 2 - width - 8, box.y + box.height / 2 - 19];
+        const [x, y] = [box.x + box.width / 2 - width - 16, box.y + box.height / 2 - 6];
         ink.fillStyle = colours.frame;
+        ink.strokeStyle = colours["box-line"];
+        ink.lineWidth = 1;
         roundRect(ink, x, y, width, 15, 4);
         ink.fill();
+        ink.stroke();
         ink.fillStyle = colours.accent;
         ink.globalAlpha = state.planned ? 0.45 : 0.25;
         roundRect(ink, x, y, Math.max(width * Math.min(left, 1), 3), 15, 4);

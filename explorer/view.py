@@ -367,6 +367,7 @@ def _version_row(version: Version, original: Version, shown: bool) -> dict[str, 
         "latency_spread": version.latency.iqr_ms if version.latency else None,
         "exact": str(version.pruned) if version.pruned else "",
         "problem": version.problem,
+        "note": version.note,
     }
 
 
