@@ -67,6 +67,10 @@ class TrainingFailed(PrunescopeError):
     """Training did not end with a usable model; the model has the weights of the last good epoch."""
 
 
+class ExportFailed(PrunescopeError):
+    """A model cannot be written in another form, or the file gives other outputs."""
+
+
 def _sentence(text: str) -> str:
     text = text.strip()
     return text if text.endswith((".", "!", "?")) else f"{text}."

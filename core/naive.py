@@ -89,8 +89,9 @@ def _run(model: nn.Module, graph: DependencyGraph) -> tuple[str, str, str]:
         stack.pop()
 
     handles = [
-        nn.modules.module.register_module_forward_pre_hook(enter),
-        nn.modules.module.register_module_forward_hook(leave),
+        handle
+        for module in paths
+        for handle in (module.register_forward_pre_hook(enter), module.register_forward_hook(leave))
     ]
     try:
         with preserved(model), torch.no_grad():

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any
 
@@ -86,6 +87,7 @@ class Run(Watch):
         self.paths = {module: name for name, module in self.modules.items()}
         self.stack: list[tuple[nn.Module, str, str]] = []  # module, its path, the layer's name or "" for a container
         self.calls: Counter[str] = Counter()
+        self.thread = get_ident()  # that runs the model
         self.values: dict[int, tuple[weakref.ref[Tensor], Value]] = {}  # by id, which another tensor may take over
         self.named_parameters = _named_tensors(self.modules, "_parameters")
         # of several names for one tensor, the first
@@ -167,7 +169,11 @@ class Run(Watch):
 
     @contextmanager
     def _module_hooks(self) -> Iterator[None]:
-        """Know which module is running, without a hook on the model itself."""
+        """Know which module is running, without a hook on the model itself.
+
+        Such hooks hear every thread, and another one may be running a model of its own.
+        """
+        self.thread = get_ident()
         handles = [
             nn.modules.module.register_module_forward_pre_hook(self._enter_module),
             nn.modules.module.register_module_forward_hook(self._leave_module),
@@ -179,6 +185,8 @@ class Run(Watch):
                 handle.remove()
 
     def _enter_module(self, module: nn.Module, inputs: Any) -> None:
+        if get_ident() != self.thread:
+            return
         path = self.paths.get(module)
         if path is None:
             parent = self.stack[-1] if self.stack else (module, "", "")
@@ -191,7 +199,8 @@ class Run(Watch):
         self.stack.append((module, path, name))
 
     def _leave_module(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self.stack.pop()
+        if get_ident() == self.thread:
+            self.stack.pop()
 
     def _call_name(self, name: str) -> str:
         self.calls[name] += 1

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
-
-from safetensors.torch import save
 
 from prunescope.core.errors import BadInput, BadPlan, PrunescopeError
 from prunescope.core.graph import DependencyGraph, Group, Side
@@ -18,8 +14,9 @@ from prunescope.core.ranking import Scope
 from prunescope.core.targets import plan
 from prunescope.explorer import training
 from prunescope.explorer.chains import Tie, tie
+from prunescope.explorer.export import export_in_background
 from prunescope.explorer.jobs import JobState
-from prunescope.explorer.session import Session, plans_from_original, weights
+from prunescope.explorer.session import Session
 from prunescope.explorer.view import group_layers
 
 Where: TypeAlias = Literal["group", "all"]
@@ -240,6 +237,12 @@ def _check_idle(session: Session, what: str) -> None:
         )
 
 
+def export(session: Session, kind: str) -> JobState:
+    """Start the job that makes a file of the version on screen. Raises where a job is running."""
+    _check_idle(session, "export")
+    return export_in_background(session, kind)
+
+
 def message(error: PrunescopeError) -> dict[str, str]:
     """An error in its four parts, for the page."""
     return {
@@ -248,21 +251,3 @@ def message(error: PrunescopeError) -> dict[str, str]:
         "where": error.where,
         "what_to_do": error.what_to_do,
     }
-
-
-def weights_file(session: Session) -> tuple[str, bytes]:
-    """Name and content of the safetensors file with the weights of the version on screen."""
-    version = session.version
-    return f"{file_stem(session)}.safetensors", save(weights(version), metadata={"prunescope": version.name})
-
-
-def plan_file(session: Session) -> tuple[str, str]:
-    """Name and content of the JSON file with the plans that make the version on screen of the original, in order."""
-    plans = [json.loads(made.to_json()) for made in plans_from_original(session, session.version)]
-    return f"{file_stem(session)}.plan.json", json.dumps(plans, indent=1)
-
-
-def file_stem(session: Session) -> str:
-    """A file name of the session's title and the version, letters and digits only."""
-    text = f"{session.title} {session.version.name}".lower()
-    return re.sub(r"[^a-z0-9]+", "-", text).strip("-") or "model"

@@ -163,7 +163,9 @@ def _register_graph_data(app: Dash, session: Session, drawings: Drawings) -> Non
     ) -> tuple[dict[str, Any], list[str], bool, bool]:
         outline = drawings.outline(session.version, bool(plain))
         data = {ids.TOGGLE: toggle, ids.REVEAL: reveal}.get(ctx.triggered_id)
-        return drawn(outline, opened_after(outline, opened, ctx.triggered_id, data))
+        made = drawn(outline, opened_after(outline, opened, ctx.triggered_id, data))
+        session.opened = tuple(made[1])
+        return made
 
     @app.callback(
         Output(ids.GROUPS, "data"),

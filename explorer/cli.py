@@ -116,6 +116,7 @@ def _explore(options: argparse.Namespace) -> int:
         title=model.title,
         note=model.note,
         examples=model.examples,
+        origin=model.origin,
     )
     # after the model: one that cannot be shown is answered without waiting for Dash
     from prunescope.explorer.server import serve

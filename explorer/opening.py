@@ -67,7 +67,27 @@ def _built(path: str, shapes: Sequence[str] | None, weights: dict[str, Tensor] |
         except RuntimeError as error:
             raise _not_opened(path, f"the state dict does not fit: {error}") from error
     inputs = _inputs(shapes)
-    return OpenedModel(path, path, model=made, example_inputs=inputs, evaluate=None, train=None, note="")
+    return OpenedModel(
+        path, path, model=made, example_inputs=inputs, evaluate=None, train=None, note="", origin=_origin(path, shapes)
+    )
+
+
+def _origin(path: str, shapes: Sequence[str]) -> str:
+    """Code that does what this command line does, but for the weights that it may load."""
+    module, _, name = path.partition(":")
+    made = []
+    for text in shapes:
+        sizes, _, kind = text.partition(":")
+        dtype = getattr(torch, kind or "float32")
+        call = (
+            f"torch.randn({sizes}).to({dtype})" if dtype.is_floating_point else f"torch.zeros({sizes}, dtype={dtype})"
+        )
+        made.append(call)
+    inputs = made[0] if len(made) == 1 else f"({', '.join(made)})"
+    return (
+        f"import torch\nfrom {module} import {name}\n\n"
+        f"model = {name} if isinstance({name}, torch.nn.Module) else {name}()\nexample_inputs = {inputs}"
+    )
 
 
 def _read(path: str, option: str, form: Callable[[Any], Any] = lambda data: data) -> Any:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -55,10 +56,19 @@ class Selection:
     side: Side
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that was made of a version."""
+
+    name: str
+    content: bytes = field(repr=False)
+    note: str  # what its check found
+
+
 class Session:
     """The versions of one model, and which of them is on screen. Every method may be called from any thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  all that a session may be given, each a choice of its own
         self,
         model: nn.Module,
         example_inputs: Any,
@@ -70,6 +80,7 @@ class Session:
         title: str = "",
         note: str = "",
         examples: Any = None,
+        origin: str = "",
         executor: Executor | None = None,
     ) -> None:
         """Trace the model; nothing is measured before `start`.
@@ -84,6 +95,7 @@ class Session:
             title: What the page calls the model.
             note: What the person should know about it.
             examples: (inputs, labels) or (inputs, labels, names), to compare predictions on; see `examples_of`.
+            origin: Python code that sets `model` and `example_inputs` to the original and its inputs; "" if unknown.
             executor: Runs the jobs.
 
         Raises:
@@ -98,8 +110,11 @@ class Session:
         self.loss = loss
         self.title = title or type(model).__name__
         self.note = note
+        self.origin = origin
         self.jobs = Jobs(executor)
         self.url = ""  # where its page is, once there is one
+        self.opened: tuple[str, ...] = ()  # modules that are open on the page
+        self.files: list[File] = []  # what was exported on the page
         self._lock = threading.RLock()
         self._redo: dict[int, int] = {}
         self._scores: dict[tuple[int, str], Scores] = {}
@@ -317,6 +332,23 @@ class Session:
         """What predicts the latency of cuts of the version on screen; None before `fit_latency`."""
         return self._latency_models.get(self.version.id)
 
+    def add_file(self, file: File) -> None:
+        """Keep a file for the page to fetch."""
+        with self._lock:
+            self.files.append(file)
+            self._revision += 1
+
+    def export(self, path: str | Path, version: int | None = None) -> Path:
+        """Write a version (the one on screen if None): .safetensors, .plan.json, .py, .onnx, .pt2, .html, .svg, .png.
+
+        Raises:
+            BadInput: no kind of file has the path's ending, or there is no such version.
+            ExportFailed: the file cannot be made, or does not pass its check.
+        """
+        from prunescope.explorer.export import export
+
+        return export(self, path, version)
+
     def rename(self, version: int, name: str) -> None:
         """Give a version another name; an empty one changes nothing."""
         if name.strip():
@@ -405,17 +437,6 @@ class Session:
         with self._lock:
             self._versions[number] = replace(self._versions[number], **changes)
             self._revision += 1
-
-
-def weights(version: Version) -> dict[str, Tensor]:
-    """The version's tensors by name, each its own memory, as safetensors wants them."""
-    seen: set[int] = set()
-    kept: dict[str, Tensor] = {}
-    for name, tensor in version.model.state_dict().items():
-        own = tensor.detach().cpu().contiguous()
-        kept[name] = own.clone() if own.data_ptr() in seen else own
-        seen.add(own.data_ptr())
-    return kept
 
 
 def plans_from_original(session: Session, version: Version) -> Sequence[Plan]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.resources import files
@@ -24,6 +24,10 @@ from prunescope.explorer.gallery.models import DigitsResNet, DigitsViT
 __all__ = ["GALLERY", "Entry", "OpenedModel", "Report", "open_model", "record"]
 
 StateDict = Mapping[str, Tensor]
+ORIGIN = """from prunescope.explorer.gallery import open_model
+
+opened = open_model("{name}")
+model, example_inputs = opened.model, opened.example_inputs"""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class OpenedModel:
         batches: Training data, as `loss` takes it; None if there is none.
         loss: `loss(model, batch)`; None if there is no data for it.
         examples: (inputs, labels) to compare predictions on; None if there are none.
+        origin: Python code that sets `model` and `example_inputs`; "" if that cannot be said.
     """
 
     name: str
@@ -106,6 +111,7 @@ class OpenedModel:
     batches: Sequence[Any] | None = None
     loss: Loss | None = None
     examples: Any = None
+    origin: str = ""
 
 
 GALLERY: Mapping[str, Entry] = MappingProxyType(
@@ -156,9 +162,8 @@ def open_model(name: str, state_dict: StateDict | None = None) -> OpenedModel:
         UnknownModel: Neither has the name, or torchvision is not installed.
         BadInput: The state dict does not fit the model.
     """
-    if name in GALLERY:
-        return _open_gallery(GALLERY[name], state_dict)
-    return _open_torchvision(name, state_dict)
+    opened = _open_gallery(GALLERY[name], state_dict) if name in GALLERY else _open_torchvision(name, state_dict)
+    return replace(opened, origin=ORIGIN.format(name=name))
 
 
 def _open_gallery(entry: Entry, state_dict: StateDict | None) -> OpenedModel:
