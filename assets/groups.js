@@ -86,6 +86,5 @@
         }
     }
 
-    window.prunescope = Object.assign({}, window.prunescope, { groups: { list } });
-    window.dash_clientside = Object.assign({}, window.dash_clientside, { groups: { mark } });
+    window.prunescope = Object.assign({}, window.prunescope, { groups: { list, mark } });
 })();

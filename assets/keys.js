@@ -151,5 +151,14 @@
     graph.when("picture", (view) => {
         keys.cursor = view.boxes.has(keys.cursor) ? keys.cursor : null;
     });
-    window.dash_clientside = Object.assign({}, window.dash_clientside, { keys: { learn, help: () => true } });
+    /** Close the dialog and begin the tour. */
+    function again(clicks) {
+        if (!clicks) {
+            return window.dash_clientside.no_update;
+        }
+        window.dash_clientside.tour.again();
+        return false;
+    }
+
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { keys: { learn, help: () => true, again } });
 })();

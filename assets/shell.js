@@ -40,5 +40,21 @@
         });
     }
 
-    window.dash_clientside = Object.assign({}, window.dash_clientside, { shell: { scheme, openCut, prefetch } });
+    // of callbacks without outputs that hear the same store Dash keeps only one: so one each
+
+    /** What marks the selection. */
+    function selected(selection, groups) {
+        window.prunescope.groups.mark(selection);
+        window.prunescope.tree.mark(selection);
+        window.dash_clientside.importance.mark(selection, groups);
+    }
+
+    /** What waits for the first picture. */
+    function drawn() {
+        prefetch();
+        window.dash_clientside.address.read();
+        window.dash_clientside.tour.start();
+    }
+
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { shell: { scheme, openCut, selected, drawn } });
 })();

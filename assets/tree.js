@@ -170,6 +170,6 @@
     });
 
     window.prunescope.graph.when("picture", build);
-    window.prunescope = Object.assign({}, window.prunescope, { tree: { search } });
-    window.dash_clientside = Object.assign({}, window.dash_clientside, { tree: { view, mark } });
+    window.prunescope = Object.assign({}, window.prunescope, { tree: { search, mark } });
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { tree: { view } });
 })();

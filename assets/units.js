@@ -24,8 +24,8 @@
     function pick(click, brush, layout, cleared, shown, selection, groups, before) {
         const no = window.dash_clientside.no_update;
         const [{ prop_id: cause }] = window.dash_clientside.callback_context.triggered;
-        if (cause.startsWith("units-clear") || cause.startsWith("shown")) {
-            return before && Object.keys(before.picks).length ? { version: shown, picks: {} } : no;
+        if (cause.startsWith("units-clear")) {
+            return cleared ? { version: shown, picks: {} } : no;
         }
         const name = nameOf(selection, groups);
         const figure = plot();

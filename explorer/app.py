@@ -97,6 +97,8 @@ def page(session: Session, drawings: Drawings) -> Any:
                 dcc.Store(id=ids.OPENED, data=opened),
                 dcc.Store(id=ids.JOB_STATE, data=job_record(job)),
                 dcc.Store(id=ids.SCHEME),
+                dcc.Store(id=ids.ADDRESS),
+                html.Div(id=ids.TOUR, className="tour", hidden=True, role="dialog", **aria(label="First steps")),
             ],
             className="page",
         ),
@@ -155,14 +157,23 @@ def _register_graph_data(app: Dash, session: Session, drawings: Drawings) -> Non
         Input(ids.GRAPH_CLOSE_LEVEL, "n_clicks"),
         Input(ids.SHOWN, "data"),
         Input(ids.PLAIN, "checked"),
+        Input(ids.ADDRESS, "data"),
         State(ids.OPENED, "data"),
         prevent_initial_call=True,
     )
     def draw(
-        toggle: Any, reveal: Any, more: int | None, less: int | None, shown: int, plain: bool, opened: Sequence[str]
+        toggle: Any,
+        reveal: Any,
+        more: int | None,
+        less: int | None,
+        shown: int,
+        plain: bool,
+        address: Any,
+        opened: Sequence[str],
     ) -> tuple[dict[str, Any], list[str], bool, bool]:
         outline = drawings.outline(session.version, bool(plain))
-        data = {ids.TOGGLE: toggle, ids.REVEAL: reveal}.get(ctx.triggered_id)
+        wishes = {ids.TOGGLE: toggle, ids.REVEAL: reveal, ids.ADDRESS: address}
+        data = wishes.get(str(ctx.triggered_id))
         made = drawn(outline, opened_after(outline, opened, ctx.triggered_id, data))
         session.opened = tuple(made[1])
         return made
@@ -222,6 +233,18 @@ def _register_shell(app: Dash, session: Session) -> None:
         return version.id
 
     @app.callback(
+        Output(ids.SHOWN, "data", allow_duplicate=True),
+        Input(ids.ADDRESS, "data"),
+        prevent_initial_call=True,
+    )
+    def go_to(address: dict[str, Any]) -> Any:
+        """The version that the address names, where there is one."""
+        wanted = address.get("version")
+        if not isinstance(wanted, int) or not 0 <= wanted < len(session.versions) or wanted == session.version.id:
+            return no_update
+        return session.show(wanted).id
+
+    @app.callback(
         Output(ids.HEAD_NUMBERS, "children"),
         Output(ids.UNDO, "disabled"),
         Output(ids.REDO, "disabled"),
@@ -239,8 +262,17 @@ def _register_shell(app: Dash, session: Session) -> None:
         Input(ids.SCHEME_TOGGLE, "n_clicks"),
         State(ids.SCHEME, "data"),
     )
+    app.clientside_callback(ClientsideFunction("shell", "drawn"), Input(ids.DRAWN, "data"), prevent_initial_call=True)
     app.clientside_callback(
-        ClientsideFunction("shell", "prefetch"), Input(ids.DRAWN, "data"), prevent_initial_call=True
+        ClientsideFunction("shell", "selected"), Input(ids.SELECTION, "data"), State(ids.GROUPS, "data")
+    )
+    app.clientside_callback(
+        ClientsideFunction("address", "write"),
+        Input(ids.SHOWN, "data"),
+        Input(ids.SELECTION, "data"),
+        Input(ids.OPENED, "data"),
+        Input(ids.PANEL_TABS, "value"),
+        prevent_initial_call=True,
     )
     app.clientside_callback(
         ClientsideFunction("shell", "openCut"),

@@ -7,6 +7,13 @@ import gc
 import sys
 import webbrowser
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from prunescope.explorer.store import Store
 
 DESCRIPTION = "See which layers of a network are coupled, cut the units that matter least, compare."
 FIRST_MODEL = "digits-resnet"
@@ -74,8 +81,16 @@ def _parser() -> argparse.ArgumentParser:
         "--examples", metavar="PKG.MODULE:NAME", help="(inputs, labels) to compare predictions on, or a function for it"
     )
     parser.add_argument("--state-dict", metavar="FILE", help="weights: .safetensors, or a file of torch.save")
+    parser.add_argument(
+        "--sessions",
+        default=".prunescope",
+        metavar="FOLDER",
+        help="where sessions are kept (default: .prunescope here)",
+    )
+    parser.add_argument("--fresh", action="store_true", help="begin a new session; what was kept before stays there")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on; others than loopback need a token")
     parser.add_argument("--port", type=int, help="port to serve on (default: 8050, or a free one)")
+    parser.add_argument("--window", action="store_true", help="open a window of its own, not the browser")
     parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
     return parser
 
@@ -101,11 +116,25 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _store(options: argparse.Namespace, model: nn.Module) -> Store | None:
+    """Where the session is kept; None, with a note, where nothing can be written."""
+    from prunescope.explorer.store import store_for
+
+    store = store_for(Path(options.sessions), options.model, model, fresh=options.fresh)
+    try:
+        store.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"prunescope: the session is not kept: {error} (choose a folder with --sessions)", file=sys.stderr)
+        return None
+    return store
+
+
 def _explore(options: argparse.Namespace) -> int:
     from prunescope.explorer.opening import opened
     from prunescope.explorer.session import Session
 
     model = opened(options)
+    store = _store(options, model.model)
     session = Session(
         model.model,
         model.example_inputs,
@@ -117,20 +146,30 @@ def _explore(options: argparse.Namespace) -> int:
         note=model.note,
         examples=model.examples,
         origin=model.origin,
+        store=store,
     )
     # after the model: one that cannot be shown is answered without waiting for Dash
     from prunescope.explorer.server import serve
+    from prunescope.explorer.window import check_window, show_window
 
+    if options.window:
+        check_window()
     served = serve(session, options.host, options.port)
     session.start_when_seen()
     # what there is now stays for good: no later collection looks through it again
     gc.freeze()
     gc.enable()
+    kept = len(session.versions) - 1
+    if kept and store:
+        print(f"prunescope: {kept} version{'s' if kept > 1 else ''} kept in {store.folder} (--fresh begins anew)")
     print(f"prunescope: {model.title} at {served.url}", flush=True)
-    if not options.no_browser:
-        webbrowser.open(served.url)
     try:
-        served.forever()
+        if options.window:
+            show_window(served, model.title)
+        else:
+            if not options.no_browser:
+                webbrowser.open(served.url)
+            served.forever()
     finally:
         # the process ends when its last job does
         session.jobs.cancel()

@@ -52,6 +52,9 @@ def opened_after(outline: Outline, opened: Collection[str], wish: str | None, da
     match wish:
         case ids.TOGGLE:
             return frozenset(opened) ^ {str(data["module"])}
+        case ids.ADDRESS if data and data.get("opened") is not None:
+            wanted = frozenset(map(str, data["opened"])) & frozenset(outline.children)
+            return wanted if outline.visible(wanted) <= OPEN_LIMIT else frozenset(opened)
         case ids.REVEAL:
             return frozenset(opened) | outline.around(str(data["layer"]))
         case ids.GRAPH_OPEN_LEVEL if can_open_level(outline, opened):

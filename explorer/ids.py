@@ -35,6 +35,8 @@ REVEAL = "reveal"  # {layer, n}: open the modules around this layer
 WHY = "why"  # {first, second}: show what ties these two layers; None when no chain is asked for
 DRAWN = "drawn"  # true once the first picture is on the screen
 
+ADDRESS = "address"  # {version, opened}: what the address of the page asks for, once
+
 # The session
 SHOWN = "shown"  # id of the version on screen; what the graph and the panels are made of
 REVISION = "revision"  # grows with every change of the session
@@ -63,6 +65,8 @@ LAYER_TREE = "layer-tree"
 
 # Help
 HELP = "help"
+TOUR = "tour"
+TOUR_AGAIN = "tour-again"
 HELP_DIALOG = "help-dialog"
 
 # What cannot be cut

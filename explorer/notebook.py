@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -14,6 +15,7 @@ from prunescope.core.evidence import Loss
 from prunescope.core.measure import Evaluate
 from prunescope.explorer.server import serve
 from prunescope.explorer.session import Session
+from prunescope.explorer.store import store_for
 
 
 def explore(  # noqa: PLR0913  one verb, and each argument a choice of its own
@@ -30,6 +32,7 @@ def explore(  # noqa: PLR0913  one verb, and each argument a choice of its own
     height: int = 820,
     show: bool = True,
     executor: Executor | None = None,
+    sessions: str | Path | None = None,
 ) -> Session:
     """Show a model: inline in a notebook, else in the browser. Returns at once.
 
@@ -46,6 +49,8 @@ def explore(  # noqa: PLR0913  one verb, and each argument a choice of its own
         height: Of the frame in a notebook, pixels.
         show: False only serves the page, at `session.url`.
         executor: Runs the jobs (cutting, measuring); one thread of its own if None.
+        sessions: A folder where sessions are kept: for the same model with the same weights, all versions that were
+            made before are there again. Nothing is kept if None.
 
     Returns:
         The session: `session.model` is the version on screen. The page is served as long as the process lives.
@@ -63,6 +68,7 @@ def explore(  # noqa: PLR0913  one verb, and each argument a choice of its own
         examples=examples,
         title=title,
         executor=executor,
+        store=store_for(Path(sessions), title or type(model).__name__, model) if sessions is not None else None,
     )
     served = serve(session, port=port)
     served.in_background()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from prunescope.core.measure import Evaluate, Latency, accuracy, latency, size_b
 from prunescope.core.sensitivity import Cut
 from prunescope.explorer.jobs import Jobs, JobState, Progress
 from prunescope.explorer.predictions import examples_of, predicted_classes
+from prunescope.explorer.store import Store, Stored
 
 ORIGINAL = 0
 LATENCY_ROUNDS = 10
@@ -46,6 +48,7 @@ class Version:
     latency: Latency | None = None
     problem: str = ""  # why a measurement failed, "" where none did
     note: str = ""  # what the person wrote of it
+    verified: str = ""  # what verification found, for a version that was kept from an earlier time
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Session:
         examples: Any = None,
         origin: str = "",
         executor: Executor | None = None,
+        store: Store | None = None,
     ) -> None:
         """Trace the model; nothing is measured before `start`.
 
@@ -97,10 +101,11 @@ class Session:
             examples: (inputs, labels) or (inputs, labels, names), to compare predictions on; see `examples_of`.
             origin: Python code that sets `model` and `example_inputs` to the original and its inputs; "" if unknown.
             executor: Runs the jobs.
+            store: Where the session is kept; what was kept there before is there again. Nothing is written if None.
 
         Raises:
             TraceFailed: the model does not run on the inputs.
-            BadInput: `examples` has another form.
+            BadInput: `examples` has another form, or what the store holds is damaged.
         """
         self.examples = examples_of(examples)
         self.example_inputs = example_inputs
@@ -127,6 +132,9 @@ class Session:
         self._waits_for_page = False
         self._versions = [self._version(ORIGINAL, None, "original", model, None)]
         self._current = ORIGINAL
+        self._store = store
+        if store is not None:
+            self._restore(store)
 
     @property
     def versions(self) -> tuple[Version, ...]:
@@ -250,13 +258,13 @@ class Session:
         """Forget what an earlier sweep of this version found."""
         with self._lock:
             self._cuts[version] = []
-            self._revision += 1
+            self._changed()
 
     def sweep_found(self, version: int, cut: Cut) -> None:
         """Keep a result of a sweep of this version."""
         with self._lock:
             self._cuts[version].append(cut)
-            self._revision += 1
+            self._changed()
 
     def add_tuned(self, base: Version, name: str, model: nn.Module, progress: Progress) -> Version:
         """Put a model of the base's structure and new weights on screen as a version, and measure it, in a job."""
@@ -377,7 +385,38 @@ class Session:
 
     def _show(self, version: int) -> None:
         self._current = version
+        self._changed()
+
+    def _changed(self) -> None:
+        """What the page shows is another, and so is what is kept."""
         self._revision += 1
+        if self._store is not None:
+            sweeps = {str(number): [asdict(cut) for cut in cuts] for number, cuts in self._cuts.items()}
+            self._store.write(Stored([_version_record(version) for version in self._versions], self._current, sweeps))
+
+    def _restore(self, store: Store) -> None:
+        """Make the versions that were kept again, with their weights and what was measured of them."""
+        stored = store.read()
+        for record in stored.versions if stored else ():
+            number, parent = record["id"], record["parent"]
+            if parent is not None:
+                self._versions.append(self._version_again(store, number, self._versions[parent]))
+            self._versions[number] = replace(self._versions[number], **_measured(record))
+            if parent is not None:
+                self._redo[parent] = number
+        if stored:
+            self._cuts = {int(number): [Cut(**cut) for cut in cuts] for number, cuts in stored.sweeps.items()}
+            self._current = stored.current if 0 <= stored.current < len(self._versions) else ORIGINAL
+
+    def _version_again(self, store: Store, number: int, parent: Version) -> Version:
+        made = store.plan(number)
+        if made is None:
+            pruned, model = None, copy.deepcopy(parent.model)
+        else:
+            pruned = prune(parent.model, made, example_inputs=self.example_inputs, verify=False)
+            model = pruned.model
+        store.load(number, model)
+        return self._version(number, parent.id, "", model, pruned)
 
     def _apply(self, base: Version, plan: Plan, name: str, progress: Progress | None) -> Version:
         tell: Callable[[str], None] = progress.step if progress else lambda text: None
@@ -389,6 +428,8 @@ class Session:
     def _add(self, base: Version, name: str, model: nn.Module, pruned: Pruned | None) -> Version:
         with self._lock:
             made = self._version(len(self._versions), base.id, name, model, pruned)
+            if self._store is not None:
+                self._store.add(made.id, model, pruned.plan if pruned else None)
             self._versions.append(made)
             self._redo[base.id] = made.id
             self._show(made.id)
@@ -436,7 +477,29 @@ class Session:
     def _change(self, number: int, **changes: Any) -> None:
         with self._lock:
             self._versions[number] = replace(self._versions[number], **changes)
-            self._revision += 1
+            self._changed()
+
+
+def _version_record(version: Version) -> dict[str, Any]:
+    """What of a version is kept beside its weights and plan."""
+    checked = version.pruned.verification if version.pruned else None
+    return {
+        "id": version.id,
+        "parent": version.parent,
+        "name": version.name,
+        "note": version.note,
+        "accuracy": version.accuracy,
+        "latency": asdict(version.latency) if version.latency else None,
+        "problem": version.problem,
+        "verified": version.verified or (str(checked) if checked else ""),
+    }
+
+
+def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a version that were kept."""
+    latency = record["latency"]
+    kept = {name: record[name] for name in ("name", "note", "accuracy", "problem", "verified")}
+    return {**kept, "latency": Latency(**latency) if latency else None}
 
 
 def plans_from_original(session: Session, version: Version) -> Sequence[Plan]:

@@ -372,10 +372,15 @@ def _version_row(version: Version, original: Version, shown: bool) -> dict[str, 
         "accuracy": version.accuracy,
         "latency": version.latency.median_ms if version.latency else None,
         "latency_spread": version.latency.iqr_ms if version.latency else None,
-        "exact": str(version.pruned) if version.pruned else "",
+        "exact": exact(version),
         "problem": version.problem,
         "note": version.note,
     }
+
+
+def exact(version: Version) -> str:
+    """What verification found of a cut; "" for the original and for what was trained."""
+    return version.verified or (str(version.pruned) if version.pruned else "")
 
 
 def quantity(value: float) -> str:

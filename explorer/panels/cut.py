@@ -30,7 +30,7 @@ from prunescope.explorer.jobs import JobState
 from prunescope.explorer.panels.curves import curves
 from prunescope.explorer.session import Session, Version
 from prunescope.explorer.training import EPOCHS, STRENGTH
-from prunescope.explorer.view import criteria_options, job_record, ledger_record, quantity
+from prunescope.explorer.view import criteria_options, exact, job_record, ledger_record, quantity
 
 LARGEST_PERCENT = 95
 START_PERCENT = 50
@@ -346,7 +346,7 @@ def _accuracy(version: Version) -> str:
 
 
 def verified(version: Version) -> str:
-    return f"Verified: {version.pruned}" if version.pruned else "Fine-tuned: same structure, new weights"
+    return f"Verified: {exact(version)}" if version.pruned else "Fine-tuned: same structure, new weights"
 
 
 def job_pill(job: JobState | None) -> Component | None:

@@ -95,12 +95,6 @@ def register(app: Dash, session: Session) -> None:
         prevent_initial_call=True,
     )
     app.clientside_callback(
-        ClientsideFunction("importance", "mark"),
-        Input(ids.SELECTION, "data"),
-        State(ids.GROUPS, "data"),
-        prevent_initial_call=True,
-    )
-    app.clientside_callback(
         ClientsideFunction("importance", "pick"),
         Input(ids.IMPORTANCE_OVERVIEW, "clickData"),
         State(ids.GROUPS, "data"),

@@ -19,8 +19,9 @@ MOUSE = (
 
 def dialog() -> Component:
     rows = [*((key.shown or key.press, key.text) for key in KEYS), *MOUSE]
+    table = html.Dl([part for key, text in rows for part in (html.Dt(html.Kbd(key)), html.Dd(text))], className="keys")
     made: Component = dmc.Modal(
-        html.Dl([part for key, text in rows for part in (html.Dt(html.Kbd(key)), html.Dd(text))], className="keys"),
+        [table, html.Button("Show the first steps again", id=ids.TOUR_AGAIN, className="button")],
         id=ids.HELP_DIALOG,
         title="Keys and mouse",
         size="lg",
@@ -31,6 +32,12 @@ def dialog() -> Component:
 
 def register(app: Dash) -> None:
     app.clientside_callback(ClientsideFunction("keys", "learn"), Input(ids.KEYS, "data"))
+    app.clientside_callback(
+        ClientsideFunction("keys", "again"),
+        Output(ids.HELP_DIALOG, "opened", allow_duplicate=True),
+        Input(ids.TOUR_AGAIN, "n_clicks"),
+        prevent_initial_call=True,
+    )
     app.clientside_callback(
         ClientsideFunction("keys", "help"),
         Output(ids.HELP_DIALOG, "opened"),

@@ -53,6 +53,4 @@ def register(app: Dash) -> None:
         Input(ids.LAYERS, "data"),
         Input(ids.GROUPS, "data"),
     )
-    app.clientside_callback(ClientsideFunction("groups", "mark"), Input(ids.SELECTION, "data"))
     app.clientside_callback(ClientsideFunction("tree", "view"), Input(ids.SIDE_VIEW, "value"))
-    app.clientside_callback(ClientsideFunction("tree", "mark"), Input(ids.SELECTION, "data"))

@@ -87,7 +87,7 @@ def register(app: Dash, session: Session) -> None:
         Input(ids.IMPORTANCE_GROUP, "selectedData"),
         Input(ids.IMPORTANCE_GROUP, "relayoutData"),
         Input(ids.UNITS_CLEAR, "n_clicks"),
-        Input(ids.SHOWN, "data"),
+        State(ids.SHOWN, "data"),
         State(ids.SELECTION, "data"),
         State(ids.GROUPS, "data"),
         State(ids.UNITS, "data"),
