@@ -19,6 +19,7 @@
     const MARGIN = 28;
     const EDGE = 90;
     const RADIUS = 8;
+    const DOUBLE = 500; // milliseconds between two taps that open a module
     const FEW_INPUTS = 4; // of a concatenation, that are all drawn
     const CHEVRON = 26;
     const GAP = 10;
@@ -55,6 +56,7 @@
         hovered: null,
         painters: [],
         heard: { picture: [], viewport: [], groups: [] },
+        tapped: { id: null, time: 0 },
         toggles: 0,
         toggled: null,
         revealing: null,
@@ -415,7 +417,6 @@
     function listen(cy, host) {
         cy.on("render", paint);
         cy.on("tap", onTap);
-        cy.on("dbltap", (event) => toggle(moduleOf(hit(event.position))));
         cy.on("mousemove", (event) => hover(hit(event.position)));
         cy.on("viewport", hideTip);
         host.addEventListener("mouseleave", () => hover(null));
@@ -458,6 +459,7 @@
         performance.mark("graph-tap");
         const id = hit(event.position);
         const box = view.boxes.get(id);
+        const twice = isDouble(id, event.originalEvent.timeStamp);
         const second = box && !box.module && event.originalEvent.shiftKey && view.selection.layer;
         if (!id) {
             clear();
@@ -465,11 +467,19 @@
             tie(id);
         } else if (box && !box.module) {
             select(id, nextSide(id));
-        } else if (!box || event.position.x < box.x - box.width / 2 + CHEVRON) {
+        } else if (!box || twice || event.position.x < box.x - box.width / 2 + CHEVRON) {
             toggle(moduleOf(id));
         } else {
             announce(`${box.module}: ${box.detail}. Double-click opens it.`);
         }
+    }
+
+    /* Whether this tap follows another one at the same thing. Cytoscape would ask for less than a quarter of a second,
+     * which a slow hand or a busy machine misses. */
+    function isDouble(id, time) {
+        const twice = view.tapped.id === id && time - view.tapped.time < DOUBLE;
+        view.tapped = { id: twice ? null : id, time };
+        return twice;
     }
 
     /* The id of the box at a place, or "title:" and the module of the frame whose title is there, or null. */

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
+import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, dcc, html
 from werkzeug.serving import make_server
 
@@ -26,9 +27,11 @@ def create(drawn: Graph, groups: Groups, opened: Collection[str]) -> Dash:
     app = Dash("graph_page", assets_folder=str(files("prunescope.assets")))
     graph.register(app)
     view = graph.layout()
-    app.layout = html.Div(
-        [view, dcc.Store(id="opened", data=sorted(opened)), html.Div(id="selected")],
-        style={"height": "100vh"},
+    app.layout = dmc.MantineProvider(
+        html.Div(
+            [view, dcc.Store(id="opened", data=sorted(opened)), html.Div(id="selected")],
+            style={"height": "100vh"},
+        )
     )
 
     @app.callback(Output(ids.PICTURE, "data"), Input("opened", "data"))

@@ -204,10 +204,10 @@ def test_a_cut_from_the_click_to_the_comparison_and_back(
 
 
 def check_files(explorer: Explorer, session: Session, folder: Path) -> None:
-    """What the two buttons download makes the version on screen again from the original class."""
-    for button, name in ((ids.DOWNLOAD_WEIGHTS, "weights"), (ids.DOWNLOAD_PLAN, "plan")):
+    """What two of the buttons give makes the version on screen again from the original class."""
+    for button, name in (("Weights", "weights"), ("Plan", "plan")):
         with explorer.page.expect_download() as download:
-            explorer.part(button).click()
+            explorer.page.get_by_role("button", name=button, exact=True).click()
         download.value.save_as(folder / name)
     model: nn.Module = DigitsResNet()
     for made in json.loads((folder / "plan").read_text()):

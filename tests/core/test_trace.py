@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from prunescope.core import trace
 from prunescope.core.errors import BadInput, TraceFailed
+from tests.models import flattened, image
 
 
 class Residual(nn.Module):
@@ -200,3 +202,25 @@ def test_a_layer_owns_its_weights_however_it_reads_them() -> None:
     graph = trace(Residual(), X)
     assert set(graph.layer("fc").parameters) == {"fc.weight", "fc.bias"}
     assert graph.table().loc["fc", "parameters"] == 8 * 10 + 10
+
+
+def test_what_another_thread_runs_meanwhile_is_no_part_of_the_graph() -> None:
+    model, x = flattened(), image()
+    quiet = trace(model, x)
+    other, stop = flattened(), threading.Event()
+
+    def run() -> None:
+        with torch.no_grad():
+            while not stop.is_set():
+                other(x)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        graphs = [trace(model, x) for _ in range(20)]
+    finally:
+        stop.set()
+        thread.join()
+    for graph in graphs:
+        assert [layer.name for layer in graph.layers] == [layer.name for layer in quiet.layers]
+        assert str(graph) == str(quiet)

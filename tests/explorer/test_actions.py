@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load
 from torch import nn
 
-from prunescope.core import Plan, plan, prune
+from prunescope.core import plan
 from prunescope.core.errors import BadInput, BadPlan, PrunescopeError
 from prunescope.core.ranking import SCOPES, Scope
 from prunescope.core.targets import COUNTED
@@ -154,29 +151,42 @@ def test_the_message_on_the_page_has_the_four_parts_of_the_error() -> None:
     assert actions.message(error) == {"asked": "a", "found": "f", "where": "w", "what_to_do": "d"}
 
 
-def test_the_files_make_the_version_on_screen_again(session: Session) -> None:
-    for percent in (50, 25):
-        actions.apply(session, Wish(percent), None)
-        session.jobs.wait(PATIENCE)
-    weights_name, content = actions.weights_file(session)
-    plan_name, text = actions.plan_file(session)
-    model: nn.Module = flattened()
-    for made in json.loads(text):
-        model = prune(model, Plan.from_json(json.dumps(made))).model
-    model.load_state_dict(load(content))
-    with torch.no_grad():
-        assert torch.equal(model(image()), session.model(image()))
-    assert (weights_name, plan_name) == (
-        "sequential-25-of-all-groups.safetensors",
-        "sequential-25-of-all-groups.plan.json",
+def pick(session: Session, name: str, cut: Sequence[int], keep: Sequence[int]) -> dict[str, Any]:
+    order = session.scores()[name].argsort(descending=True, stable=True).tolist()
+    return {"version": session.version.id, "picks": {name: {"cut": cut, "keep": keep, "order": order}}}
+
+
+def test_what_is_picked_goes_and_what_is_kept_stays_whatever_the_cut_takes(session: Session) -> None:
+    order = session.scores()["0"].argsort(stable=True).tolist()  # the least important first
+    best, worst = order[-1], order[0]
+    picks = actions.picked(session, pick(session, "0", [best], [worst]))
+    made = actions.planned(session, Wish(50), None, picks)
+    (units,) = [set(removal.units) for removal in made.removals if removal.group == "0"]
+    assert units == {best, *order[1:4]}
+    assert actions.by_hand(session, picks).removals[0].units == (best,)
+
+
+def test_picks_of_another_version_and_of_unknown_groups_count_for_nothing(session: Session) -> None:
+    record = pick(session, "0", [1], [])
+    assert actions.picked(session, {**record, "version": 7}) == actions.NO_PICKS
+    assert (
+        actions.picked(session, {"version": 0, "picks": {"no such group": {"cut": [1], "keep": []}}})
+        == actions.NO_PICKS
     )
+    assert actions.picked(session, None) == actions.NO_PICKS
 
 
-def test_the_original_has_no_plan(session: Session) -> None:
-    assert json.loads(actions.plan_file(session)[1]) == []
+def test_a_cut_by_hand_takes_just_the_units_that_were_picked(session: Session) -> None:
+    actions.apply_picked(session, actions.picked(session, pick(session, "3", [0, 5], [])))
+    session.jobs.wait(PATIENCE)
+    assert session.version.name == "2 by hand of 3"
+    assert session.version.pruned is not None
+    assert session.version.pruned.plan.removals[0].units == (0, 5)
 
 
-@pytest.mark.parametrize("title", ["Net / 50 %", "../../etc/passwd", "网络", "", " a.b "])
-def test_a_file_name_is_letters_digits_and_dashes(title: str) -> None:
-    session = Session(flattened(), image(), title=title)
-    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", actions.file_stem(session))
+def test_nothing_picked_and_everything_picked_are_refused(session: Session) -> None:
+    with pytest.raises(BadPlan):
+        actions.apply_picked(session, actions.NO_PICKS)
+    with pytest.raises(BadPlan):
+        actions.apply_picked(session, actions.picked(session, pick(session, "0", list(range(8)), [])))
+    assert len(session.versions) == 1

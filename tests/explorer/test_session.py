@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from prunescope.core import Plan, plan, plan_units, predicted, prune
 from prunescope.core.errors import BadInput, BadPlan, PrunescopeError, VerificationFailed
+from prunescope.core.export import tensors_of
 from prunescope.core.measure import macs, parameters
 from prunescope.explorer import training
 from prunescope.explorer.gallery import open_model
 from prunescope.explorer.gallery.data import load as load_digits
 from prunescope.explorer.gallery.models import DigitsResNet
-from prunescope.explorer.session import Session, Version, plans_from_original, weights
+from prunescope.explorer.session import Session, Version, plans_from_original
 from tests.models import NoNarrower, flattened, image
 
 PATIENCE = 60.0
@@ -342,7 +343,7 @@ def reopened(version: Version, plans: list[Plan]) -> nn.Module:
     model: nn.Module = DigitsResNet()
     for made in plans:
         model = prune(model, made).model
-    model.load_state_dict(load(save(weights(version))))
+    model.load_state_dict(load(save(tensors_of(version.model))))
     return model
 
 
@@ -372,7 +373,7 @@ def test_a_tuned_version_has_the_plans_of_the_cuts_alone() -> None:
     model: nn.Module = flattened()
     for made in (first, second):
         model = prune(model, Plan.from_json(made.to_json())).model
-    model.load_state_dict(load(save(weights(session.version))))
+    model.load_state_dict(load(save(tensors_of(session.model))))
     assert torch.equal(output(model, image()), output(session.model, image()))
 
 
@@ -394,7 +395,7 @@ class Shared(nn.Module):
 
 def test_tensors_that_share_memory_are_saved_each_on_its_own() -> None:
     session = Session(Shared().eval(), torch.randn(1, 6))
-    read = load(save(weights(session.version)))
+    read = load(save(tensors_of(session.model)))
     state = session.model.state_dict()
     assert read.keys() == state.keys()
     assert all(torch.equal(read[name], tensor) for name, tensor in state.items())
