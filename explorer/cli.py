@@ -159,10 +159,13 @@ def _explore(options: argparse.Namespace) -> int:
     # what there is now stays for good: no later collection looks through it again
     gc.freeze()
     gc.enable()
-    kept = len(session.versions) - 1
-    if kept and store:
-        print(f"prunescope: {kept} version{'s' if kept > 1 else ''} kept in {store.folder} (--fresh begins anew)")
     print(f"prunescope: {model.title} at {served.url}", flush=True)
+    kept = f"{len(session.versions) - 1} version{'s' if len(session.versions) > 2 else ''}"
+    if store and len(session.versions) > 1:
+        print(
+            f"prunescope: {kept} version{'s' if kept > 1 else ''} kept in {store.folder} (--fresh begins anew)",
+            flush=True,
+        )
     try:
         if options.window:
             show_window(served, model.title)

@@ -157,7 +157,7 @@ def members_figure(heat: Heatmap, scheme: str) -> go.Figure:
     places = list(range(len(names)))
     figure.add_bar(
         x=places,
-        y=np.asarray(heat.totals, dtype=np.float32),
+        y=[round(total, 6) for total in heat.totals],  # a list: the page reads it
         customdata=heat.columns,
         marker={"color": [BAR[scheme]] * len(names), "line": {"width": 0}},
         unselected={"marker": {"opacity": 1}},
