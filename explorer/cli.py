@@ -160,12 +160,9 @@ def _explore(options: argparse.Namespace) -> int:
     gc.freeze()
     gc.enable()
     print(f"prunescope: {model.title} at {served.url}", flush=True)
-    kept = f"{len(session.versions) - 1} version{'s' if len(session.versions) > 2 else ''}"
-    if store and len(session.versions) > 1:
-        print(
-            f"prunescope: {kept} version{'s' if kept > 1 else ''} kept in {store.folder} (--fresh begins anew)",
-            flush=True,
-        )
+    kept = len(session.versions) - 1
+    if store and kept:
+        print(f"prunescope: {kept} made before, kept in {store.folder}; --fresh begins anew", flush=True)
     try:
         if options.window:
             show_window(served, model.title)
