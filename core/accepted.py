@@ -40,7 +40,9 @@ def _unusable(module: nn.Module) -> tuple[str, str] | None:
         return "TorchScript, which has no Python code to repair", "give the model that it was made from"
     if ".quantized" in type(module).__module__ and type(module).__module__.startswith("torch."):
         return "a quantised layer, whose weights are packed", "prune the model before it is quantised"
-    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module.parameters(recurse=False)):
+    # most parameters are of the one type, which is quickly told
+    others = [parameter for parameter in module._parameters.values() if type(parameter) is not nn.Parameter]
+    if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in others):
         return "a lazy layer that has not run and has no size yet", "run the model once on example inputs"
     return None
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from prunescope.core.errors import BadInput
@@ -29,7 +31,8 @@ class Weights:
     seed: int  # of criteria that draw numbers
 
 
-Rate: TypeAlias = Callable[[Weights], list[Tensor]]
+Values: TypeAlias = NDArray[np.float32]
+Rate: TypeAlias = Callable[[Weights], list[Values]]
 """For each dimension of a parameter, (size,): what each of its indices adds."""
 
 
@@ -56,7 +59,7 @@ def _of_weights(added: Callable[[Tensor], Tensor]) -> Rate:
 def _of_evidence(added: Callable[[Tensor, Tensor], Tensor]) -> Rate:
     """An index has the sum of what its weights add, with what data says of them."""
 
-    def rate(weights: Weights) -> list[Tensor]:
+    def rate(weights: Weights) -> list[Values]:
         tensor, evidence = weights.tensor, weights.evidence
         assert evidence is not None
         return _summed(tensor, lambda rows: added(_values(tensor[rows]), evidence[rows]))
@@ -64,19 +67,25 @@ def _of_evidence(added: Callable[[Tensor, Tensor], Tensor]) -> Rate:
     return rate
 
 
-def _summed(tensor: Tensor, added: Callable[[slice], Tensor]) -> list[Tensor]:
+def _summed(tensor: Tensor, added: Callable[[slice], Tensor]) -> list[Values]:
     """Once through the weights for all dimensions, a few rows at a time."""
-    sums: list[Tensor] = []
-    others = [torch.zeros(size) for size in tensor.shape[1:]]
+    if tensor.dim() < 2:
+        return [_array(added(slice(None)))]
     step = max(1, _CHUNK * len(tensor) // max(tensor.numel(), 1))
+    rows: list[Values] = []
+    total = np.zeros(tensor.shape[1:].numel(), dtype=np.float32)  # over the first dimension
     for start in range(0, len(tensor), step):
-        part = added(slice(start, start + step)).cpu()
-        front = part.flatten(2).sum(2) if part.dim() > 2 else part
-        sums.append(front.sum(1) if front.dim() > 1 else front)
-        for d, total in enumerate(others, start=1):
-            of = front if d == 1 else part
-            total += of.sum([other for other in range(of.dim()) if other != d])
-    return [torch.cat(sums) if sums else torch.zeros(0), *others]
+        part = _array(added(slice(start, start + step)).flatten(1))
+        rows.append(part.sum(1))
+        total += part.sum(0)
+    total = total.reshape(tensor.shape[1:])
+    others = [total.sum(tuple(other for other in range(total.ndim) if other != d)) for d in range(total.ndim)]
+    return [np.concatenate(rows) if rows else np.zeros(0, dtype=np.float32), *others]
+
+
+def _array(values: Tensor) -> Values:
+    found: Values = values.cpu().numpy()
+    return found
 
 
 def _values(weights: Tensor) -> Tensor:
@@ -86,16 +95,16 @@ def _values(weights: Tensor) -> Tensor:
 def _by_slices(of_slices: Callable[[Tensor], Tensor]) -> Rate:
     """An index is rated by its slice (its row of (size, weights)) among the others of its dimension."""
 
-    def rate(weights: Weights) -> list[Tensor]:
+    def rate(weights: Weights) -> list[Values]:
         tensor = torch.view_as_real(weights.tensor) if weights.tensor.is_complex() else weights.tensor.float()
-        return [of_slices(tensor.movedim(d, 0).flatten(1).cpu()) for d in range(weights.tensor.dim())]
+        return [_array(of_slices(tensor.movedim(d, 0).flatten(1).cpu())) for d in range(weights.tensor.dim())]
 
     return rate
 
 
-def _drawn(weights: Weights) -> list[Tensor]:
+def _drawn(weights: Weights) -> list[Values]:
     source = torch.Generator().manual_seed(zlib.crc32(weights.name.encode()) ^ weights.seed)
-    return [torch.rand(size, generator=source) for size in weights.tensor.shape]
+    return [_array(torch.rand(size, generator=source)) for size in weights.tensor.shape]
 
 
 def _squared(weights: Tensor) -> Tensor:

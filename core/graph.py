@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from torch import nn
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 Side: TypeAlias = Literal["in", "out"]
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One operation below autograd that the model ran."""
 
-    index: int  # position in the order of the run
     name: str  # e.g. "aten.convolution"
     layer: str  # name of the layer that it belongs to; "" for work on parameters outside any layer
     source: str  # "file.py:81 in forward", the innermost line outside torch; "" where there is none
@@ -48,8 +46,7 @@ class Layer:
     output_labels: tuple[Vector, ...] = field(repr=False, compare=False, default=())
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One parameter dimension in a group."""
 
     parameter: str  # full name, e.g. "layer1.0.conv1.weight"; a buffer's name for running statistics
@@ -58,8 +55,20 @@ class Member:
     side: Literal["in", "out", "both"]  # the layer's f-, f+, or both where one scheme cuts both
     layer: str  # path of the module that owns the parameter
     is_buffer: bool
-    indices: Vector | tuple[Vector, ...] = field(repr=False, compare=False)
     # (K, n): row k lists the n indices that unit k holds; a tuple of K vectors where units hold different numbers
+    indices: Vector | tuple[Vector, ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Member) and self[:-1] == other[:-1]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:-1])
+
+    def __repr__(self) -> str:
+        return f"Member{self[:-1]}"
 
     def of_units(self, units: Vector | list[int]) -> Vector:
         """All indices of these units, sorted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from prunescope.core.labels import POSITIONS, Edges, Fixed, Grid, LabelSpace, Lo
 if TYPE_CHECKING:
     from prunescope.core.trace import Record
 
-_SIDES = ("both", "in", "out")
+_SIDES: tuple[Literal["both", "in", "out"], ...] = ("both", "in", "out")
 _PLAIN_KIND = "channels"
 
 
@@ -110,6 +110,16 @@ def _components(count: int, edges: Sequence[Edges]) -> Vector:
     return connected_components(matrix, directed=False)[1].astype(np.int64)
 
 
+class _Dimension(NamedTuple):
+    """A parameter dimension with labels."""
+
+    parameter: str
+    dim: int
+    size: int
+    layer: str
+    is_buffer: bool
+
+
 @dataclass(frozen=True, slots=True)
 class _Holdings:
     """Every index of every parameter dimension, as parallel arrays sorted by component."""
@@ -117,12 +127,12 @@ class _Holdings:
     label: Vector
     dimension: Vector  # position in `dimensions`
     index: Vector  # index within the dimension
-    dimensions: tuple[tuple[str, int, int], ...]  # parameter, dim, size
+    dimensions: tuple[_Dimension, ...]
 
 
 def _holdings(record: Record) -> _Holdings:
     labels, dimension, index = [], [], []
-    dimensions: list[tuple[str, int, int]] = []
+    dimensions: list[_Dimension] = []
     for parameter in record.parameters.values():
         for d, dim in enumerate(parameter.dims):
             if isinstance(dim, Fixed):
@@ -130,7 +140,8 @@ def _holdings(record: Record) -> _Holdings:
             labels.append(dim)
             dimension.append(np.full(dim.size, len(dimensions), dtype=np.int64))
             index.append(np.arange(dim.size, dtype=np.int64))
-            dimensions.append((parameter.name, d, dim.size))
+            layer = parameter.name.rpartition(".")[0]
+            dimensions.append(_Dimension(parameter.name, d, dim.size, layer, parameter.is_buffer))
     if not labels:
         empty = np.empty(0, dtype=np.int64)
         return _Holdings(empty, empty, empty, ())
@@ -183,85 +194,99 @@ def _groups_in(record: Record, holdings: _Holdings, option: int, wanted: NDArray
     # the holdings are in the order of dimension and index already
     order = np.argsort(component, kind="stable")
     label, dimension, index, component = label[order], dimension[order], index[order], component[order]
-    signature = _signatures(component, dimension, len(holdings.dimensions), coupling)
-    first = np.full(coupling.lock.size, np.iinfo(np.int64).max)
-    np.minimum.at(first, component, label)
-    # rows of one group together, its units in the order of their first label, dimension by dimension
+    runs = _starts(component)  # where the rows of each component begin
+    sizes = np.diff(runs, append=label.size)
+    signature = _signatures(component, dimension, runs, len(holdings.dimensions), coupling)
+    first = np.minimum.reduceat(label, runs)
     group_first = np.full(int(signature.max()) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(group_first, signature[component], first[component])
+    np.minimum.at(group_first, signature, first)
+    # rows of one group together, its units in the order of their first label, dimension by dimension
     rank = np.empty(first.size, dtype=np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(first.size)
-    key = (signature[component] * len(holdings.dimensions) + dimension) * first.size + rank[component]
+    rank[np.argsort(first)] = np.arange(first.size)
+    owner = np.repeat(signature, sizes)
+    key = (owner * len(holdings.dimensions) + dimension) * first.size + np.repeat(rank, sizes)
     order = np.argsort(key, kind="stable")
-    label, dimension, index, component = label[order], dimension[order], index[order], component[order]
-    bounds = _bounds(signature[component])
-    result = []
+    rows = _Rows(*(column[order] for column in (label, dimension, index, component, owner)))
     statistics = _statistics(record, coupling)
-    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        part = slice(start, stop)
-        group = _group(record, holdings, option, label[part], dimension[part], index[part], component[part], statistics)
-        result.append((int(group_first[signature[component[start]]]), group))
-    return result
+    return [
+        (
+            int(group_first[part]),
+            _group(record, option, rows.component[at], int(rows.label[at.start]), found, statistics),
+        )
+        for part, at, found in _members(record, holdings, rows, np.bincount(signature))
+    ]
 
 
-def _signatures(component: Vector, dimension: Vector, dimensions: int, coupling: Coupling) -> Vector:
-    """A number for each component, equal where the set of dimensions, the lock and the kind are equal."""
-    new = (np.diff(component, prepend=-1) != 0) | (np.diff(dimension, prepend=-1) != 0)
+def _signatures(component: Vector, dimension: Vector, runs: Vector, dimensions: int, coupling: Coupling) -> Vector:
+    """A number for each run of a component: equal where the set of dimensions, the lock and the kind are equal."""
+    present = component[runs]
+    new = np.zeros(component.size, dtype=bool)
+    new[_starts(component, dimension)] = True
     kinds = {kind: n for n, kind in enumerate(dict.fromkeys(coupling.kind))}
     locks, hashed = len(coupling.locks) + 1, np.random.default_rng(0)
     weights, lock_weights, kind_weights = (
         hashed.integers(0, 2**63, size=size, dtype=np.uint64) for size in (dimensions, locks, len(kinds))
     )
-    total = np.zeros(coupling.lock.size, dtype=np.uint64)
-    np.add.at(total, component[new], weights[dimension[new]])
-    total += lock_weights[coupling.lock] + kind_weights[[kinds[name] for name in coupling.kind]]
+    total = np.add.reduceat(np.where(new, weights[dimension], 0), runs)
+    total += lock_weights[coupling.lock[present]] + kind_weights[[kinds[coupling.kind[c]] for c in present.tolist()]]
     return np.unique(total, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _bounds(values: Vector) -> Vector:
-    """Where runs of equal values begin, and the end of the last."""
-    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
-    return np.concatenate([[0], changes, [values.size]])
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Indices of parameter dimensions, one a row: group by group, dimension by dimension, unit by unit."""
+
+    label: Vector
+    dimension: Vector  # position in `_Holdings.dimensions`
+    index: Vector
+    component: Vector
+    owner: Vector  # the group's number
+
+
+def _starts(*columns: Vector) -> Vector:
+    """Where runs of rows that are equal in all columns begin."""
+    new = np.ones(columns[0].size, dtype=bool)
+    new[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return new.nonzero()[0]
+
+
+def _members(record: Record, holdings: _Holdings, rows: _Rows, units: Vector) -> list[tuple[int, slice, list[Member]]]:
+    """For each group its number, the rows of its first member and all its members; `units`: how many each has."""
+    found: list[tuple[int, slice, list[Member]]] = []
+    starts = _starts(rows.owner, rows.dimension)
+    stops = np.append(starts[1:], rows.label.size)
+    columns = (starts, stops, rows.owner[starts], rows.dimension[starts], record.sides[rows.label[starts]])
+    for start, stop, part, d, side in zip(*(column.tolist() for column in columns), strict=True):
+        at = slice(start, stop)
+        if not found or found[-1][0] != part:
+            found.append((part, at, []))
+        name, dim, size, layer, is_buffer = holdings.dimensions[d]
+        indices = _by_unit(rows.index[at], rows.component[at], int(units[part]))
+        found[-1][2].append(Member(name, dim, size, _SIDES[side], layer, is_buffer, indices))
+    return found
 
 
 def _group(
     record: Record,
-    holdings: _Holdings,
     option: int,
-    label: Vector,
-    dimension: Vector,
-    index: Vector,
     component: Vector,
+    label: int,
+    members: list[Member],
     statistics: Mapping[int, tuple[str, ...]],
 ) -> Group:
+    """The group of these members; `component` and `label`: of the rows of the first, and of the first of them."""
     coupling = record.couplings[option]
-    bounds = _bounds(dimension)
-    first = slice(0, int(bounds[1]))
-    units = component[first][_bounds(component[first])[:-1]]
-    members = []
-    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        name, dim, size = holdings.dimensions[int(dimension[start])]
-        members.append(
-            Member(
-                parameter=name,
-                dim=dim,
-                size=size,
-                side=_SIDES[int(record.sides[label[start]])],  # type: ignore[arg-type]
-                layer=name.rpartition(".")[0],
-                is_buffer=record.parameters[name].is_buffer,
-                indices=_by_unit(index[start:stop], component[start:stop], units.size),
-            )
-        )
-    kind = coupling.kind[int(units[0])]
+    units = component[_starts(component)]
+    first = int(units[0])
     return Group(
         index=-1,
         name=next((member.layer for member in members if member.side != "in"), members[0].layer),
-        kind=kind,
+        kind=coupling.kind[first],
         size=units.size,
         members=tuple(members),
-        family=int(coupling.family[label[0]]),
-        statistics=statistics.get(int(units[0]), ()),
-        lock=_group_lock(record, coupling, int(coupling.lock[units[0]]), members, units.size),
+        family=int(coupling.family[label]),
+        statistics=statistics.get(first, ()),
+        lock=_group_lock(record, coupling, int(coupling.lock[first]), members, units.size),
         components=units,
         option=option,
     )
@@ -279,9 +304,11 @@ def _statistics(record: Record, coupling: Coupling) -> dict[int, tuple[str, ...]
 
 def _by_unit(index: Vector, component: Vector, units: int) -> Vector | tuple[Vector, ...]:
     """The indices of each unit, from indices that are sorted by unit; every unit holds one or more."""
+    if index.size == units:
+        return index.reshape(units, 1)
     if index.size % units == 0:
         table = component.reshape(units, -1)
-        if index.size == units or (table == table[:, :1]).all():
+        if (table == table[:, :1]).all():
             return index.reshape(units, -1)
     return tuple(np.split(index, np.flatnonzero(component[1:] != component[:-1]) + 1))
 

@@ -9,27 +9,25 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from prunescope.core.criteria import Criterion, Weights, criterion_named, row_named
+from prunescope.core.criteria import Criterion, Values, Weights, criterion_named, row_named
 from prunescope.core.errors import BadInput
 from prunescope.core.evidence import Evidence, Loss, gathered
 from prunescope.core.graph import DependencyGraph, Group, Member
 
 Scores: TypeAlias = Mapping[str, Tensor]  # group name -> (K,) float32, higher = keep
-_Values: TypeAlias = NDArray[np.float32]
-_Seen: TypeAlias = dict[str, list[_Values]]  # parameter -> for each dimension the importance of its indices
+_Seen: TypeAlias = dict[str, list[Values]]  # parameter -> for each dimension the importance of its indices
 
 
-def _geometric_mean(rows: _Values) -> _Values:
+def _geometric_mean(rows: Values) -> Values:
     """The product ranks alike, but hundreds of factors leave the range of floating-point numbers."""
     with np.errstate(divide="ignore"):  # the logarithm of zero is minus infinity, and comes back as zero
-        mean: _Values = np.exp(np.log(rows).mean(0))
+        mean: Values = np.exp(np.log(rows).mean(0))
     return mean
 
 
-REDUCTIONS: Mapping[str, Callable[[_Values], _Values]] = MappingProxyType(
+REDUCTIONS: Mapping[str, Callable[[Values], Values]] = MappingProxyType(
     {
         "sum": lambda rows: rows.sum(0),
         "mean": lambda rows: rows.mean(0),
@@ -44,7 +42,8 @@ REDUCTIONS: Mapping[str, Callable[[_Values], _Values]] = MappingProxyType(
 def _top(importance: Tensor, top: float) -> Tensor:
     """The paper's N * I / sum TopN(I): the mean of the N largest is 1. N is a share of K, at least one unit."""
     count = max(1, round(top * importance.numel()))
-    return _divided(importance, importance.topk(count).values.mean())
+    largest = importance if count == importance.numel() else importance.topk(count).values
+    return _divided(importance, largest.mean())
 
 
 def _divided(importance: Tensor, by: Tensor) -> Tensor:
@@ -78,6 +77,7 @@ NORMALISATIONS: Mapping[str, Callable[[Tensor, float], Tensor]] = MappingProxyTy
 """(K,) -> (K,): what makes the units of different groups comparable."""
 
 
+@torch.no_grad()
 def score(
     graph: DependencyGraph,
     criterion: str = "magnitude",
@@ -125,6 +125,7 @@ def score(
     return MappingProxyType({name: normal(torch.from_numpy(values), top) for name, values in raw.items()})
 
 
+@torch.no_grad()
 def member_importance(
     graph: DependencyGraph, group: Group, criterion: str = "magnitude", evidence: Evidence | None = None
 ) -> Tensor:
@@ -157,7 +158,7 @@ def _has_say(source: _Source, member: Member) -> bool:
     return source.criterion.counts(member, source.graph.record.parameters[member.parameter].tensor)
 
 
-def _total(source: _Source, group: Group, reduced: Callable[[_Values], _Values]) -> _Values:
+def _total(source: _Source, group: Group, reduced: Callable[[Values], Values]) -> Values:
     rows = [_in_member(source, member) for member in group.members if _has_say(source, member)]
     total = reduced(np.stack(rows)) if rows else np.zeros(group.size, dtype=np.float32)
     if not np.isfinite(total).all():
@@ -175,7 +176,7 @@ def _not_finite(source: _Source, group: Group) -> list[str]:
     return [member.parameter for member in rated if not np.isfinite(_in_member(source, member)).all()]
 
 
-def _in_member(source: _Source, member: Member) -> _Values:
+def _in_member(source: _Source, member: Member) -> Values:
     """(K,) what the units' indices in this parameter dimension add."""
     if member.parameter not in source.seen:
         source.seen[member.parameter] = _of_indices(source, member.parameter)
@@ -185,17 +186,16 @@ def _in_member(source: _Source, member: Member) -> _Values:
     return values[member.indices[:, 0]] if member.indices.shape[1] == 1 else values[member.indices].sum(axis=1)
 
 
-@torch.no_grad()
-def _of_indices(source: _Source, name: str) -> list[_Values]:
+def _of_indices(source: _Source, name: str) -> list[Values]:
     """For each dimension, (size,) the importance of every index."""
     parameter = source.graph.record.parameters[name].tensor.detach()
     if parameter.is_meta:
         return [np.zeros(size, dtype=np.float32) for size in parameter.shape]
     weights = Weights(name, parameter, source.evidence.get(name), source.seed)
-    return [values.numpy() for values in source.criterion.rate(weights)]
+    return source.criterion.rate(weights)
 
 
-def _check_told_apart(source: _Source, raw: Mapping[str, _Values]) -> None:
+def _check_told_apart(source: _Source, raw: Mapping[str, Values]) -> None:
     """Weights that are all alike are the model's own; but a criterion that finds nothing to go by is the wrong one."""
     if any(np.ptp(values) > 0 for values in raw.values() if values.size > 1):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -10,10 +11,14 @@ from torch import nn
 
 def sizes_of(module: nn.Module) -> dict[str, Any]:
     """Attribute -> value as the module's tensors say now; empty for a module that is not known here."""
-    for kind, sizes in KNOWN_LAYERS.items():
-        if isinstance(module, kind):
-            return sizes(module)
-    return {}
+    kind: Any = type(module)
+    sizes = _sizes(kind)
+    return sizes(module) if sizes else {}
+
+
+@cache
+def _sizes(kind: type[nn.Module]) -> Callable[[Any], dict[str, Any]] | None:
+    return next((sizes for known, sizes in KNOWN_LAYERS.items() if issubclass(kind, known)), None)
 
 
 def _linear(module: Any) -> dict[str, Any]:

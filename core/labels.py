@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +46,7 @@ NEIGHBOURS = (
 CONSTANT = Fixed("it meets a size that is fixed in code")
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
+class Edges(NamedTuple):
     """Labels that an operation ties together, pair by pair: `left[i]` stays or goes with `right[i]`."""
 
     left: Vector
@@ -85,8 +84,7 @@ class Statistic:
     dim: int  # of the operation's first operand, which the labels belong to
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """A product of dimension sizes: `factor` times the sizes of `dims`. Multiply-accumulates of one operation."""
 
     operation: int
@@ -133,6 +131,7 @@ class LabelSpace:
     slices: list[Sliced] = field(default_factory=list)
     repeats: list[Vector] = field(default_factory=list)  # labels of a single index that was repeated
     reasons: list[str] = field(default_factory=list)
+    _numbers: Vector = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # 0, 1, 2 ...: labels are parts of it
     _reason_codes: dict[str, int] = field(default_factory=dict)
     _split_grids: dict[tuple[bytes, int], Grid] = field(default_factory=dict)
     _merged: dict[tuple[bytes, bytes], Vector] = field(default_factory=dict)
@@ -140,8 +139,11 @@ class LabelSpace:
 
     def new(self, size: int) -> Vector:
         """`size` fresh labels."""
-        self.count += size
-        return np.arange(self.count - size, self.count, dtype=np.int64)
+        first, self.count = self.count, self.count + size
+        if self.count > self._numbers.size:
+            self._numbers = np.arange(2 * self.count, dtype=np.int64)
+            self._numbers.flags.writeable = False
+        return self._numbers[first : self.count]
 
     def code(self, reason: str) -> int:
         """The negative number that stands for an index that cannot go, for this reason."""
@@ -177,7 +179,8 @@ class LabelSpace:
         if isinstance(right, Fixed):
             self.lock(left, right.reason)
             return
-        if not left.size or (left.min() >= 0 and right.min() >= 0):
+        # without a reason there is no index that cannot go
+        if not self.reasons or not left.size or (left.min() >= 0 and right.min() >= 0):
             self._tie(left, right)
             return
         both = (left >= 0) & (right >= 0)
@@ -186,7 +189,7 @@ class LabelSpace:
         self._lock_opposite(right, left)
 
     def _tie(self, left: Vector, right: Vector) -> None:
-        if left.size and not np.array_equal(left, right):
+        if left.size and not (left[0] == right[0] and np.array_equal(left, right)):
             self.edges.append(Edges(left, right, self.operation))
 
     def _lock_opposite(self, fixed: Vector, other: Vector) -> None:

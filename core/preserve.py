@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import operator
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -65,7 +66,8 @@ def preserved(model: nn.Module) -> Iterator[None]:
 
 
 def _restore(now: dict, before: dict) -> None:  # type: ignore[type-arg]
-    if len(now) == len(before) and all(now.get(key) is value for key, value in before.items()):
+    # in another order they would be found different, and restored just the same
+    if len(now) == len(before) and all(map(operator.is_, now.values(), before.values())) and [*now] == [*before]:
         return
     now.clear()
     now.update(before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,15 @@ from torch import Tensor, nn
 from prunescope.core.labels import Vector
 
 
-@torch.no_grad()
 def cut(tensor: Tensor, dims: Mapping[int, Vector]) -> Tensor:
-    """The tensor without these indices, of the same kind (parameter or buffer, frozen or not)."""
-    left = tensor.detach()
+    """The tensor without these indices; its own memory."""
+    left = tensor
     # rows first: they lie together in memory, and what they take with them need not be copied again
     for dim in sorted(dims):
         stays = np.ones(tensor.shape[dim], dtype=bool)
         stays[dims[dim]] = False
-        left = left.index_select(dim, torch.from_numpy(np.flatnonzero(stays)).to(left.device))
-    return as_kind(tensor, left)
+        left = left.index_select(dim, torch.from_numpy(stays.nonzero()[0]).to(left.device))
+    return left.clone() if left is tensor else left
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,16 @@ class Scaling:
     by: float
 
 
-@torch.no_grad()
 def scaled(tensor: Tensor, scalings: Sequence[Scaling]) -> Tensor:
-    """The tensor with these indices multiplied, of the same kind."""
-    value = tensor.detach()
+    """The tensor with these indices multiplied."""
+    value = tensor
     for scaling in scalings:
         factors = torch.ones(tensor.shape[scaling.dim], dtype=torch.float64, device=value.device)
         factors[torch.from_numpy(scaling.indices).to(value.device)] = scaling.by
         # rounded once, in the end
         value = value.to(torch.promote_types(value.dtype, torch.float64))
         value = value * factors.view([-1 if d == scaling.dim else 1 for d in range(tensor.dim())])
-    value = value.to(tensor.dtype)
-    return as_kind(tensor, value) if scalings else tensor
+    return value.to(tensor.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +56,13 @@ class Change:
     scalings: tuple[Scaling, ...] = ()  # by indices of the original
 
     def made(self, value: Tensor) -> Tensor:
-        """The same done to a tensor of its shape."""
-        return cut(scaled(value, self.scalings), self.removed)
+        """The same done to a tensor of its shape; of the same kind (parameter or buffer, frozen or not)."""
+        return as_kind(value, cut(scaled(value.detach(), self.scalings), self.removed))
 
 
 def as_kind(tensor: Tensor, value: Tensor) -> Tensor:
     """`value` as a parameter where `tensor` is one."""
-    if isinstance(tensor, nn.Parameter):
+    if type(tensor) is not Tensor and isinstance(tensor, nn.Parameter):
         return nn.Parameter(value, requires_grad=tensor.requires_grad)
     return value
 
@@ -72,12 +70,13 @@ def as_kind(tensor: Tensor, value: Tensor) -> Tensor:
 def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
     """A copy of the model with some tensors, by id, replaced everywhere they occur; tied tensors stay tied."""
     memo: dict[int, Any] = dict(tensors)
-    # what deepcopy would do with every module, without the time that it takes over the empty dicts in each
-    ordinary = [module for module in model.modules() if _is_ordinary(type(module))]
+    # what deepcopy would do with every module, without the time that it takes over what is empty or cannot change
+    kinds: list[tuple[nn.Module, Any]] = [(module, type(module)) for module in model.modules()]
+    ordinary = [module for module, kind in kinds if _is_ordinary(kind)]
     copies = [type(module).__new__(type(module)) for module in ordinary]
     memo.update((id(module), made) for module, made in zip(ordinary, copies, strict=True))
     for module, made in zip(ordinary, copies, strict=True):
-        made.__setstate__({name: _copied(name, value, memo) for name, value in module.__getstate__().items()})
+        made.__setstate__({name: _attribute(name, value, memo) for name, value in module.__getstate__().items()})
     return copy.deepcopy(model, memo)
 
 
@@ -85,14 +84,29 @@ _OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 _ATOMS = frozenset((bool, int, float, str, type(None)))
 
 
-def _copied(name: str, value: Any, memo: dict[int, Any]) -> Any:
+def _attribute(name: str, value: Any, memo: dict[int, Any]) -> Any:
     if type(value) in _ATOMS:
         return value
-    if name in _OWN_ATTRIBUTES and isinstance(value, dict) and not value:
-        return type(value)()
+    if name not in _OWN_ATTRIBUTES or not isinstance(value, dict | set):
+        return _copied(value, memo)
+    if isinstance(value, set) or not value:
+        return type(value)(value)
+    return type(value)((key, _copied(item, memo)) for key, item in value.items())
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    if id(value) in memo:
+        return memo[id(value)]
+    kind = type(value)
+    if kind in _ATOMS or (kind is tuple and all(type(item) in _ATOMS for item in value)):
+        return value
+    if kind is Tensor and value.numel() == 1 and value.is_leaf and not vars(value):
+        # a counter, as normalisation layers have: no other tensor is a part of it
+        return memo.setdefault(id(value), value.detach().clone().requires_grad_(value.requires_grad))
     return copy.deepcopy(value, memo)
 
 
+@cache
 def _is_ordinary(kind: type[nn.Module]) -> bool:
     """Whether deepcopy would copy its state and nothing else."""
     plain = kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__

@@ -35,8 +35,11 @@ class Reference(Watch):
             if left is not None:
                 kept.setdefault(statistic.operation, {})[statistic.dim] = left
         # only these operations are counted: how values lie in memory decides which copies are made between them
-        watched = {operation.name for operation in first_run if operation.index in kept}
-        self.kept = {name: [kept.get(op.index, {}) for op in first_run if op.name == name] for name in watched}
+        watched = {first_run[position].name for position in kept if position < len(first_run)}
+        self.kept: dict[str, list[dict[int, Tensor]]] = {name: [] for name in watched}
+        for position, operation in enumerate(first_run):
+            if operation.name in watched:
+                self.kept[operation.name].append(kept.get(position, {}))
         self.seen: Counter[str] = Counter()
 
     def __torch_dispatch__(

@@ -6,14 +6,14 @@ import os
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from threading import get_ident
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +22,12 @@ from torch.utils._pytree import tree_leaves
 from prunescope.core.graph import Operation
 from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.preserve import Watch, uncompiled
-from prunescope.core.rules import Call, rule_for
+from prunescope.core.rules import Call, Rule, rule_for
 from prunescope.core.rules.table import operation_name, tensors_in
 from prunescope.core.shapes import READS_VALUES, without_values
 from prunescope.core.size_calls import SizeCalls, functions_in_the_open
 from prunescope.core.sizes import heard_by, remembered_attributes
-from prunescope.core.tape import Tape, Value
+from prunescope.core.tape import Operands, Step, Tape, Value
 
 INPUT = Fixed("it meets the model's input")
 NUMBERS = Fixed("it holds integers: numbers of positions, not weights")
@@ -36,8 +36,7 @@ OUTPUT = "it is the model's output"
 _OWN_FOLDERS = tuple(f"{Path(file).parent}{os.sep}" for file in (torch.__file__, __file__))
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterDims:
+class ParameterDims(NamedTuple):
     """A parameter or buffer that the run read."""
 
     name: str  # full name; the first one of a tied parameter
@@ -60,6 +59,15 @@ class LayerNotes:
     input_dims: list[Dims] = field(default_factory=list)
     output_shape: tuple[int, ...] = ()
     output_dims: Dims = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Operator:
+    """An operation below autograd, looked up once a run."""
+
+    function: torch._ops.OpOverload  # kept, so that its id is its own
+    name: str
+    rule: Rule | None
 
 
 class _NeedsValues(Exception):
@@ -85,6 +93,7 @@ class Run(Watch):
         self.roles: list[tuple[Vector, str]] = []
         self.modules = dict(model.named_modules())
         self.paths = {module: name for name, module in self.modules.items()}
+        self.leaves = {module for module in self.paths if next(module.children(), None) is None}
         self.stack: list[tuple[nn.Module, str, str]] = []  # module, its path, the layer's name or "" for a container
         self.calls: Counter[str] = Counter()
         self.thread = get_ident()  # that runs the model
@@ -94,6 +103,7 @@ class Run(Watch):
         self.known = {id(tensor): (name, True) for name, tensor in reversed(_named_tensors(self.modules, "_buffers"))}
         self.known |= {id(tensor): (name, False) for name, tensor in reversed(self.named_parameters)}
         self.dims_by_id: dict[int, Dims] = {}
+        self.operators: dict[int, _Operator] = {}  # by id of the function
 
     @property
     def path(self) -> str:
@@ -109,7 +119,7 @@ class Run(Watch):
         self.calls.clear()
         self.stack.clear()
         self._enter_inputs(call)
-        with without_fused_paths(self.model), self._module_hooks(), self._remembering_sizes(), self:
+        with without_fused_paths(self.paths), self._module_hooks(), self._remembering_sizes(), self:
             result = self.model(*args, **kwargs)
         # what no call of torch's own functions led to has no bounds that could be read
         for taken in self.space.slices:
@@ -152,7 +162,7 @@ class Run(Watch):
     def _remembering_sizes(self) -> Iterator[None]:
         """Sizes in the model's code remember where they came from."""
         with ExitStack() as stack:
-            calls = SizeCalls(self.space, lambda tensor: self._value(tensor).dims, self._relabel, self._attended)
+            calls = SizeCalls(self.space, self._dims, self._relabel, self._attended)
             stack.enter_context(remembered_attributes(self.modules))
             stack.enter_context(functions_in_the_open())
             stack.enter_context(heard_by(calls))
@@ -193,9 +203,7 @@ class Run(Watch):
             self.stack.append((module, parent[1], parent[2]))
             return
         inside = self.stack[-1][2] if self.stack else ""
-        name = inside or (
-            "" if next(module.children(), None) is not None else self._call_name(path or type(module).__name__)
-        )
+        name = inside or (self._call_name(path or type(module).__name__) if module in self.leaves else "")
         self.stack.append((module, path, name))
 
     def _leave_module(self, module: nn.Module, inputs: Any, output: Any) -> None:
@@ -210,89 +218,79 @@ class Run(Watch):
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if rule_for(function) is None:
+        operator = self._operator(function)
+        read = Operands.of(args, kwargs, self._value)
+        if operator.rule is None and read.tensors:
             # inference mode hands over operations that are otherwise taken apart on the way here
             with self:
                 parts = function.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
-        name = operation_name(function)
-        read = tensors_in((*args, *kwargs.values()))
-        known = [self._value(tensor) for tensor in read]
-        hollow = any(value.is_hollow for value in known)
-        if hollow and (name in READS_VALUES or _reads_mask(name, read[1:], known[1:])):
-            raise _NeedsValues(name)
-        result = None if self.with_values else without_values(function, args, bool(known) and known[0].is_hollow)
+        hollow = any(value.is_hollow for value in read.values)
+        if hollow and (operator.name in READS_VALUES or _reads_mask(operator.name, read)):
+            raise _NeedsValues(operator.name)
+        result = None if self.with_values else without_values(operator.name, args, hollow and read.values[0].is_hollow)
         hollow = hollow or result is not None
         if result is None:
             result = function(*args, **kwargs)
-        outputs = (
-            (result,)
-            if isinstance(result, Tensor)
-            else tuple(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
-        )
-        is_weight = bool(known) and all(value.is_weight for value in known)
-        made_of = tuple(dict.fromkeys(name for value in known for name in value.made_of)) if is_weight else ()
-        producers = [value.producer for value in known]
-        layer = self._layer(name, read, known) if any(producers) else None
-        self._operation(name, layer)
-        dims = self._apply_rule(function, args, kwargs, outputs)
+        outputs = tuple(tensors_in((result,)))
+        is_weight = bool(read.values) and all(value.is_weight for value in read.values)
+        made_of = tuple({name: None for value in read.values for name in value.made_of}) if is_weight else ()
+        layer = self._layer(operator.name, read) if any(value.producer for value in read.values) else None
         producer = layer.name if layer else None
+        self._note(operator.name, layer)
+        call = Call(self.space, function, args, kwargs, outputs, read.tensors, self._dims, self._role)
         made = [
             Value(labels, tuple(tensor.shape), producer, is_weight, hollow, made_of)
-            for tensor, labels in zip(outputs, dims, strict=True)
+            for tensor, labels in zip(outputs, self._ruled(operator, call), strict=True)
         ]
-        self.tape.record(function, args, kwargs, self._value, made)
+        self.tape.steps.append(Step(operator.name, function, read.arguments, tuple(read.noted), tuple(made)))
         for tensor, value in zip(outputs, made, strict=True):
             self._remember(tensor, value)
-        if layer and outputs:
-            layer.output_shape, layer.output_dims = tuple(outputs[0].shape), dims[0]
+        if layer and made:
+            layer.output_shape, layer.output_dims = made[0].shape, made[0].dims
         return result
 
-    def _operation(self, name: str, layer: LayerNotes | None) -> None:
+    def _operator(self, function: Any) -> _Operator:
+        found = self.operators.get(id(function))
+        if found is None:
+            found = _Operator(function, operation_name(function), rule_for(function))
+            self.operators[id(function)] = found
+        return found
+
+    def _note(self, name: str, layer: LayerNotes | None) -> None:
         self.space.operation = len(self.operations)
         source = _source_line(sys._getframe(2))
         if layer and not layer.source:
             layer.source = source
-        self.operations.append(Operation(len(self.operations), name, layer.name if layer else "", source))
+        self.operations.append(Operation(name, layer.name if layer else "", source))
 
-    def _layer(self, operation: str, read: list[Tensor], known: list[Value]) -> LayerNotes:
+    def _layer(self, operation: str, read: Operands) -> LayerNotes:
         """The layer that the running operation belongs to, with the edges into it."""
         module, path, name = self.stack[-1] if self.stack else (self.model, "", "")
-        kind = operation.split(".")[-1].strip("_").removeprefix("native_")
-        if not name:
+        is_module = bool(name)
+        kind = type(module).__name__ if is_module else operation.split(".")[-1].strip("_").removeprefix("native_")
+        if not is_module:
             name = self._call_name(f"{path}.{kind}" if path else kind)
-            notes = LayerNotes(name, path, kind, False, "")
-        else:
-            notes = LayerNotes(name, path, type(module).__name__, True, "")
-        notes = self.layers.setdefault(name, notes)
-        for tensor, value in zip(read, known, strict=True):
+        notes = self.layers.get(name)
+        if notes is None:
+            notes = self.layers[name] = LayerNotes(name, path, kind, is_module, "")
+        for value in read.values:
             notes.parameters.update(dict.fromkeys(value.made_of))
             if value.producer and value.producer != name:
                 if (value.producer, name) not in self.edges:
-                    notes.input_shapes.append(tuple(tensor.shape))
+                    notes.input_shapes.append(value.shape)
                     notes.input_dims.append(value.dims)
                 self.edges[value.producer, name] = None
         return notes
 
-    def _apply_rule(
-        self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: tuple[Tensor, ...]
-    ) -> list[Dims]:
-        call = Call(
-            space=self.space,
-            function=function,
-            positional=args,
-            keywords=kwargs,
-            outputs=outputs,
-            labels=lambda tensor: self._value(tensor).dims,
-            role=self._role,
-        )
-        rule = rule_for(function)
-        if rule is None:
+    def _ruled(self, operator: _Operator, call: Call) -> list[Dims]:
+        """The labels of the outputs, as the rule says."""
+        if operator.rule is None:
             return self._unknown(call)
         return [
-            tuple(ONE_INDEX if size == 1 else dim for dim, size in zip(dims, tensor.shape, strict=True))
-            for dims, tensor in zip(rule(call), outputs, strict=True)
+            tuple([ONE_INDEX if size == 1 else dim for dim, size in zip(dims, tensor.shape, strict=True)])
+            for dims, tensor in zip(operator.rule(call), call.outputs, strict=True)
         ]
 
     def _unknown(self, call: Call) -> list[Dims]:
@@ -313,6 +311,9 @@ class Run(Watch):
         labels = value.dims[dim]
         if value.is_weight and not isinstance(labels, Fixed):
             self.roles.append((labels, side))
+
+    def _dims(self, tensor: Tensor) -> Dims:
+        return self._value(tensor).dims
 
     def _value(self, tensor: Tensor) -> Value:
         found = self.values.get(id(tensor))
@@ -347,12 +348,12 @@ class Run(Watch):
         return tuple(self.space.new(size) if size > 1 else ONE_INDEX for size in tensor.shape)
 
 
-def _reads_mask(name: str, indices: list[Tensor], known: list[Value]) -> bool:
+def _reads_mask(name: str, read: Operands) -> bool:
     """Whether an index without values is a mask, which gives as many elements as it has true values."""
     if name not in ("aten.index", "aten._unsafe_index"):
         return False
-    masks = (index.dtype in (torch.bool, torch.uint8) for index in indices)
-    return any(is_mask and value.is_hollow for is_mask, value in zip(masks, known, strict=True))
+    masks = (index.dtype in (torch.bool, torch.uint8) for index in read.tensors[1:])
+    return any(is_mask and value.is_hollow for is_mask, value in zip(masks, read.values[1:], strict=True))
 
 
 def _named_tensors(modules: Mapping[str, nn.Module], registry: str) -> list[tuple[str, Tensor]]:
@@ -366,12 +367,12 @@ def _named_tensors(modules: Mapping[str, nn.Module], registry: str) -> list[tupl
 
 
 @contextmanager
-def without_fused_paths(model: nn.Module) -> Iterator[None]:
-    """Attention, recurrent layers and compiled modules come apart into the operations that the rules know."""
+def without_fused_paths(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Attention, recurrent layers and compiled ones of these come apart into the operations that the rules know."""
     attention, recurrent = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     # convolutions are slow without it, so only where a recurrent layer would hide its gates in it
-    torch._C._set_mkldnn_enabled(recurrent and not any(isinstance(module, nn.RNNBase) for module in model.modules()))
+    torch._C._set_mkldnn_enabled(recurrent and not any(isinstance(module, nn.RNNBase) for module in modules))
     try:
         with uncompiled():
             yield

@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from prunescope.core.rules.table import operation_name
 
-
-def without_values(
-    function: torch._ops.OpOverload, arguments: Sequence[Any], hollow: bool
-) -> Tensor | tuple[Tensor, ...] | None:
+def without_values(name: str, arguments: Sequence[Any], hollow: bool) -> Tensor | tuple[Tensor, ...] | None:
     """What stands for the result, with its shape and no values of its own, or None where the operation has to run.
 
     None is also the answer where the operands do not fit, so that the operation itself raises its own error.
 
     Args:
+        name: Of the operation, as `operation_name` gives it.
         hollow: Whether the first operand has no values, so that it can stand for a result of its own shape. One with
             values may not: the model may write into the result, and so into a parameter or an input.
     """
-    name = operation_name(function)
     if name in _ANSWERS:
         return _ANSWERS[name](*arguments)
     if hollow and name in _SAME_SHAPE:

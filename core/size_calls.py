@@ -56,8 +56,10 @@ class SizeCalls(TorchFunctionMode):
         first_operation = self.space.operation + 1
         result = function(*args, **kwargs)
         self.first_operation = first_operation
-        if getattr(function, "__self__", None) is Tensor.shape:
+        if name == "__get__" and function.__self__ is Tensor.shape:
             return self._sizes(args[0])
+        if name not in _READ and not (self.space.slices or self.space.repeats):
+            return result
         # what is compared from here on is no question of the model's
         with heard_by(None):
             return self._read(name, args, kwargs, result)
@@ -293,6 +295,8 @@ _READERS: dict[str, _Reader] = {
         _read_factory,
     ),
 }
+
+_READ = frozenset((*_READERS, "size", "numel"))
 
 
 @contextmanager

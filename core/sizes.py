@@ -178,14 +178,17 @@ class Listener(Protocol):
 _LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
-@contextmanager
-def heard_by(listener: Listener | None) -> Iterator[None]:
+class heard_by:  # noqa: N801  read as a verb: `with heard_by(listener):`
     """Tell the listener, or nobody, what becomes of sizes inside."""
-    token = _LISTENER.set(listener)
-    try:
-        yield
-    finally:
-        _LISTENER.reset(token)
+
+    def __init__(self, listener: Listener | None) -> None:
+        self._listener = listener
+
+    def __enter__(self) -> None:
+        self._token = _LISTENER.set(self._listener)
+
+    def __exit__(self, *error: object) -> None:
+        _LISTENER.reset(self._token)
 
 
 def _became_factor(size: SizeInt) -> None:
@@ -221,8 +224,9 @@ def _remember_in(
     seen: set[int],
 ) -> None:
     """Replace the integers of a module's or an object's attributes; `steps` lead from the module to the object."""
-    for name, value in list(holder.items()):
-        if type(value) in _WITHOUT_SIZES or name in _OWN_ATTRIBUTES or name in _POSITIONS:
+    for name in [name for name in holder if name not in _NO_SIZES]:
+        value = holder[name]
+        if type(value) in _WITHOUT_SIZES:
             continue
         if _is_plain_object(value):
             if id(value) not in seen and len(steps) < 3:
@@ -240,6 +244,7 @@ _OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 _WITHOUT_SIZES = frozenset((bool, float, str, type(None)))
 # torch's names for sizes along positions, which no cut changes
 _POSITIONS = frozenset(("kernel_size", "stride", "padding", "dilation", "output_padding"))
+_NO_SIZES = _OWN_ATTRIBUTES | _POSITIONS
 
 
 def _remembered(value: Any, key: AttributeKey) -> Any:

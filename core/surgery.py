@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -81,6 +82,7 @@ class Pruned:
 
 
 @collector_paused()
+@torch.no_grad()
 def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: bool = True) -> Pruned:
     """A new model without the units of the plan, verified. `model` is never changed; what wraps it is left off.
 
@@ -96,7 +98,7 @@ def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: b
         BadPlan: the plan was made for another model, or removes nothing.
         VerificationFailed: no part of the plan gives a model that runs and is the original without the removed units.
     """
-    graph = _graph_for(accepted(model), plan, example_inputs)
+    graph = _graph_for(model, plan, example_inputs)
     if not plan.removals:
         raise _nothing_to_remove(graph)
     try:
@@ -201,6 +203,8 @@ def _graph_for(model: nn.Module, plan: Plan, example_inputs: Any) -> DependencyG
             what_to_do="give what plan(graph, scores, ratio=...) or Plan.from_json(text) returned",
         )
     graph = plan.graph
+    if graph is None or graph.model is not model:
+        model = accepted(model)
     if graph is None or graph.model is not model:
         graph = trace(model, random_inputs(plan.inputs) if example_inputs is None else example_inputs)
     found = fingerprint(graph)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from prunescope.core.labels import Dims
-from prunescope.core.rules.table import operation_name
 
 
 @dataclass(slots=True, eq=False)
@@ -35,18 +34,56 @@ class Slot:
     position: int  # in `Step.operands`
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
+@dataclass(slots=True)
+class Operands:
+    """What an operation is called with."""
+
+    arguments: tuple[Any, ...] = ()  # positional, as a `Step` has them
+    tensors: list[Tensor] = field(default_factory=list)  # every tensor among the arguments, in order
+    values: list[Value] = field(default_factory=list)  # what is known of each
+    noted: list[Value] = field(default_factory=list)  # of those that a `Step` has as operands
+
+    @classmethod
+    def of(cls, arguments: Sequence[Any], keywords: Mapping[str, Any], known: Callable[[Tensor], Value]) -> Operands:
+        found = cls()
+        found.arguments = tuple([found._read(argument, known) for argument in arguments])
+        for argument in keywords.values():
+            found._read(argument, known)
+        return found
+
+    def _read(self, argument: Any, known: Callable[[Tensor], Value]) -> Any:
+        if type(argument) in _PLAIN:
+            return argument
+        if isinstance(argument, list | tuple):
+            return [self._read(inner, known) for inner in argument]
+        if not isinstance(argument, Tensor):
+            return argument
+        value = known(argument)
+        self.tensors.append(argument)
+        self.values.append(value)
+        if not value.shape and not (value.producer or value.made_of or value.is_hollow or argument.is_meta):
+            return argument.item()
+        self.noted.append(value)
+        return _slot(len(self.noted) - 1)
+
+
+@cache
+def _slot(position: int) -> Slot:
+    return Slot(position)
+
+
+# what most arguments are, by the way of their type: to ask whether they are tensors takes longer
+_PLAIN = frozenset((int, float, bool, type(None), torch.dtype, torch.device, torch.layout))
+
+
+class Step(NamedTuple):
     """One operation, as it ran."""
 
+    name: str
     function: torch._ops.OpOverload
     arguments: tuple[Any, ...]  # positional; every tensor as a `Slot`, or as a number where it is a constant of one
     operands: tuple[Value, ...]  # every tensor that it read, in order
     outputs: tuple[Value, ...]
-
-    @property
-    def name(self) -> str:
-        return operation_name(self.function)
 
     def filled(self, tensors: Sequence[Tensor]) -> tuple[Any, ...]:
         """The arguments with these tensors as operands."""
@@ -62,20 +99,6 @@ class Tape:
     # queries of attention without a scale of its own, and the steps that it came apart into
     attentions: list[tuple[Value, range]] = field(default_factory=list)
     leaves: dict[Value, str] = field(default_factory=dict)  # parameters that were read -> their names
-
-    def record(
-        self,
-        function: torch._ops.OpOverload,
-        arguments: tuple[Any, ...],
-        keywords: Mapping[str, Any],
-        known: Callable[[Tensor], Value],
-        outputs: Sequence[Value],
-    ) -> None:
-        operands: list[Value] = []
-        noted = tuple(_noted(argument, known, operands) for argument in arguments)
-        for argument in keywords.values():
-            _noted(argument, known, operands)
-        self.steps.append(Step(function, noted, tuple(operands), tuple(outputs)))
 
     @cached_property
     def readers(self) -> Mapping[Value, Sequence[int]]:
@@ -106,18 +129,6 @@ class Tape:
             if position > last:
                 last = position
                 yield position
-
-
-def _noted(argument: Any, known: Callable[[Tensor], Value], operands: list[Value]) -> Any:
-    if isinstance(argument, Tensor):
-        value = known(argument)
-        if not argument.dim() and not (value.producer or value.made_of or value.is_hollow or argument.is_meta):
-            return argument.item()
-        operands.append(value)
-        return Slot(len(operands) - 1)
-    if isinstance(argument, list | tuple):
-        return [_noted(inner, known, operands) for inner in argument]
-    return argument
 
 
 def _filled(argument: Any, tensors: Sequence[Tensor]) -> Any:

@@ -66,8 +66,9 @@ def trace(model: nn.Module, example_inputs: Any) -> DependencyGraph:
 
 def _run_first(model: nn.Module, call: tuple[tuple[Any, ...], dict[str, Any]]) -> Run:
     """Without values where that works, else with them; in evaluation mode."""
-    model.eval()
     run = Run(model, with_values=False)
+    if any(module.training for module in run.paths):
+        model.eval()
     try:
         run.execute(call)
     except Exception:

@@ -234,7 +234,7 @@ def _doubled(leaf: Any) -> Any:
 def _reference_output(
     graph: DependencyGraph, reference: nn.Module, call: _Call, gone: NDArray[np.bool_]
 ) -> list[Tensor]:
-    with without_fused_paths(reference), Reference(graph, gone):
+    with without_fused_paths(reference.modules()), Reference(graph, gone):
         return _tensors(reference(*call[0], **call[1]))
 
 

@@ -22,6 +22,7 @@ class Call:
     positional: tuple[Any, ...]
     keywords: dict[str, Any]
     outputs: tuple[Tensor, ...]  # the tensors of its result, in order
+    tensors: Sequence[Tensor]  # every tensor among the arguments, in order, those in lists included
     labels: Callable[[Tensor], Dims]  # the dimension labels of a tensor that it read
     role: Callable[[Tensor, int, str], None]  # say that a weight's dimension is the layer's "in" or "out" side
 
@@ -30,11 +31,6 @@ class Call:
         """Every argument by the name that the operation's schema gives it, defaults included."""
         names, defaults = _schema(self.function)
         return {**defaults, **dict(zip(names, self.positional, strict=False)), **self.keywords}
-
-    @cached_property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """Every tensor among the arguments, in order, those in lists included."""
-        return tuple(tensors_in((*self.positional, *self.keywords.values())))
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]

@@ -52,6 +52,7 @@ def labelled(call: Sample, give: Callable[[LabelSpace, int, Tensor], Dims]) -> L
         positional=ran.positional,
         keywords=dict(ran.keywords),
         outputs=outputs,
+        tensors=ran.tensors(),
         labels=lambda tensor: by_id[id(tensor)],
         role=lambda tensor, dim, side: None,
     )
@@ -207,7 +208,7 @@ class Left:
 def _argument(case: Labelled, name: str) -> Any:
     """The value of an argument, defaults included."""
     function, positional, keywords = case.call.function, case.call.positional, dict(case.call.keywords)
-    asked = Call(case.space, function, positional, keywords, (), lambda _: (), lambda *_: None)
+    asked = Call(case.space, function, positional, keywords, (), (), lambda _: (), lambda *_: None)
     return asked.arguments[name]
 
 

@@ -53,7 +53,7 @@ def reached() -> dict[torch._ops.OpOverload, tuple[Sample, ...]]:
     collecting = Collecting(limit=12)
     for model, inputs in _models():
         args, kwargs = as_call(inputs)
-        with torch.no_grad(), without_fused_paths(model.eval()), collecting:
+        with torch.no_grad(), without_fused_paths(model.eval().modules()), collecting:
             model(*args, **kwargs)
     return {function: tuple(calls.values()) for function, calls in collecting.calls.items()}
 
