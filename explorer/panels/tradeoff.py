@@ -86,11 +86,11 @@ def versions_figure(rows: list[dict[str, Any]], scheme: str, axis: str = "latenc
             x=[shown[at][axis] for at in kept], y=[values[at] for at in kept], mode="lines", hoverinfo="skip",
             line={"color": LINE_STRONG[scheme], "width": 1.5, "shape": "hv"},
         )  # fmt: skip
-    spread = {"type": "data", "array": [row["latency_spread"] / 2 for row in shown], "thickness": 1, "width": 3}
+    halves = [row["latency_spread"] / 2 for row in shown] if axis == "latency" else []
     figure.add_scatter(
         x=[row[axis] for row in shown],
         y=values,
-        error_x=spread if axis == "latency" else None,
+        error_x={"type": "data", "array": halves, "thickness": 1, "width": 3} if halves else None,
         customdata=[row["id"] for row in shown],
         mode="markers+text",
         text=[row["name"] for row in shown],

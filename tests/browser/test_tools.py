@@ -102,7 +102,7 @@ def test_the_tree_mirrors_the_graph_and_opens_and_selects_by_keys(explorer: Expl
     closed.focus()
     closed.press("ArrowRight")
     explorer.page.wait_for_function("() => prunescope.graph.state().visible.includes('layer1.0.conv1')")
-    layer = tree.locator("[data-at]", has_text="conv2").first
+    layer = tree.locator("[data-at]").filter(has=explorer.page.get_by_text("conv2", exact=True)).first
     layer.focus()
     layer.press("Enter")
     explorer.page.wait_for_function("() => prunescope.graph.state().selected === 'layer1.0.conv2'")

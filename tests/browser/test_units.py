@@ -44,6 +44,16 @@ def place(explorer: Explorer, unit: float) -> dict[str, float]:
     return found
 
 
+def click(explorer: Explorer, unit: float) -> None:
+    """Plotly knows what is under the pointer a moment after it came to rest."""
+    explorer.page.mouse.move(2, 2)
+    expect(explorer.part(ids.IMPORTANCE_GROUP).locator(".hoverlayer .hovertext")).to_have_count(0)
+    explorer.page.mouse.move(**place(explorer, unit), steps=3)
+    expect(explorer.part(ids.IMPORTANCE_GROUP).locator(".hoverlayer .hovertext").first).to_be_visible()
+    at = place(explorer, unit)
+    explorer.page.mouse.click(**at, delay=20)
+
+
 def opened_figure(explorer: Explorer) -> None:
     explorer.tab("Importance")
     expect(explorer.part(ids.IMPORTANCE_GROUP).locator(".heatmaplayer image")).to_have_count(1)
@@ -62,13 +72,13 @@ def test_units_are_cut_kept_and_freed_by_clicks_and_cut_for_good_by_the_button(
     opened_figure(explorer)
     order = session.scores()[GROUP].argsort(descending=True, stable=True).tolist()
     note = explorer.part(ids.UNITS_NOTE)
-    explorer.page.mouse.click(**place(explorer, 3))
+    click(explorer, 3)
     left = predicted(session.version.graph, plan_units(session.version.graph, {GROUP: [order[3]]}))
     expect(note).to_contain_text(f"1 of 32 in {GROUP}")
     expect(note).to_contain_text(f"→ {quantity(left.macs)}")
-    explorer.page.mouse.click(**place(explorer, 3))
+    click(explorer, 3)
     expect(note).to_contain_text("1 stay whatever is cut")
-    explorer.page.mouse.click(**place(explorer, 3))
+    click(explorer, 3)
     expect(note).to_be_empty()
     explorer.page.mouse.move(**place(explorer, 10))
     explorer.page.mouse.down()
@@ -97,7 +107,7 @@ def test_what_is_right_of_the_line_goes(explorer: Explorer, session: Session) ->
 
 def test_a_pick_counts_in_the_cut_of_all_groups(explorer: Explorer, session: Session) -> None:
     opened_figure(explorer)
-    explorer.page.mouse.click(**place(explorer, 0))
+    click(explorer, 0)
     expect(explorer.part(ids.UNITS_NOTE)).to_contain_text("1 of 32")
     explorer.tab("Cut")
     expect(explorer.part(ids.PREVIEW)).to_contain_text("225 of 448 units")

@@ -99,7 +99,12 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> NotebookNode:
 
 
 def test_there_is_a_test_for_every_notebook() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["inspect-coupling", "prune-a-vit-by-heads", "quickstart", "teach-the-dependency-graph"]
+    assert [path.stem for path in NOTEBOOKS] == [
+        "inspect-coupling",
+        "prune-a-vit-by-heads",
+        "quickstart",
+        "teach-the-dependency-graph",
+    ]
 
 
 def printed(cell: NotebookNode) -> list[str]:
