@@ -28,7 +28,7 @@ def of_seed(task: Task, seed: int, log: Path, speed_ups: tuple[float, ...]) -> l
         )
         for speed_up in speed_ups
     }
-    return list(logged(log, {(ORIGINAL, "", 1.0, seed): partial(trained_on, task, model, seed), **cuts}))
+    return list(logged(log, task, {(ORIGINAL, "", 1.0, seed): partial(trained_on, task, model, seed), **cuts}))
 
 
 if __name__ == "__main__":
