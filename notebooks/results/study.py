@@ -11,7 +11,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,10 @@ ORIGINAL = "original, trained on"
 CALIBRATION_BATCHES = 40  # at most, to measure normalisation statistics anew
 
 
+class NoData(Exception):
+    """The data of a study is not on this machine; the message says how to get it."""
+
+
 def adamw(model: nn.Module, rate: float) -> Optimizer:
     return AdamW(model.parameters(), lr=rate, weight_decay=0.05)
 
@@ -54,6 +58,7 @@ class Task:
     data: str  # what is learnt from, and how it is split, in words
     parts: int = 1  # of an epoch: `batches` gives one, and a checkpoint and a step of the learning rate follow
     optimiser: Callable[[nn.Module, float], Optimizer] = adamw  # of a learning rate
+    kinds: tuple[str | None, ...] = (None,)  # ways to cut where there are two, as in `plan`; None is whole rows
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,11 @@ class Run:
     test: float
     seconds: float  # from the trained network to the end of the recovery
     after_statistics: float | None = None  # validation, with normalisation statistics measured anew and nothing else
+
+
+def short(task: Task) -> Task:
+    """The task with a twentieth of its epochs: whether all runs, not how well."""
+    return replace(task, epochs=max(1, task.epochs // 20), tuning_epochs=max(1, task.tuning_epochs // 20))
 
 
 def trained(task: Task, seed: int, folder: Path) -> nn.Module:
@@ -100,11 +110,12 @@ def run(
     speed_up: float,
     rate: Rate,
     checkpoint: Path | None = None,
+    kind: str | None = None,
 ) -> Run:
     """Cut a trained network to a share of its MACs, recover it, measure it."""
     started = time.perf_counter()
     graph = trace(model, task.example_inputs)
-    made = plan(graph, rate(graph), macs=1 / speed_up, scope=scope)
+    made = plan(graph, rate(graph), macs=1 / speed_up, scope=scope, kind=kind)
     cut = prune(model, made).model
     return _finished(task, model, cut, (method, scope, speed_up, seed), started, checkpoint)
 
