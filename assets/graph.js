@@ -19,6 +19,7 @@
     const MARGIN = 28;
     const EDGE = 90;
     const RADIUS = 8;
+    const FEW_INPUTS = 4; // of a concatenation, that are all drawn
     const CHEVRON = 26;
     const GAP = 10;
     const TITLE = 27;
@@ -41,6 +42,7 @@
         boxes: new Map(),
         frames: new Map(),
         routes: [],
+        bundles: new Map(),
         home: new Map(),
         width: 0,
         height: 0,
@@ -51,6 +53,8 @@
         tie: null,
         trail: null,
         hovered: null,
+        painters: [],
+        heard: { picture: [], viewport: [], groups: [] },
         toggles: 0,
         toggled: null,
         revealing: null,
@@ -63,7 +67,7 @@
         const read = (name) => css.getPropertyValue(name).trim();
         const names = [
             "canvas", "veil", "frame", "frame-line", "edge", "skip", "concat", "text", "muted", "in", "out",
-            "accent", "on-accent", "box-line", "lock", "on-lock",
+            "accent", "on-accent", "box-line", "lock", "on-lock", "found", "box-text",
         ];
         const colours = Object.fromEntries(names.map((name) => [name, read(`--graph-${name}`)]));
         for (const family of FAMILIES) {
@@ -82,6 +86,7 @@
             selector: `edge[kind = "${kind}"]`,
             style: { "line-color": colours[kind], "target-arrow-color": colours[kind] },
         }));
+        lines.push({ selector: "edge[bundled = 1]", style: { opacity: 0.13 } });
         const core = { selector: "core", style: { "active-bg-opacity": 0 } };
         return [core, ...nodeStyles(colours), ...kinds, ...edgeStyles(colours), ...lines];
     }
@@ -157,6 +162,7 @@
             target: route.target,
             kind: route.kind,
             width: route.width,
+            bundled: route.bundled ? 1 : 0,
             out: `${start[0] - source.x} ${start[1] - source.y}`,
             into: `${end[0] - target.x} ${end[1] - target.y}`,
         };
@@ -216,6 +222,7 @@
         replaceElements(cy, picture);
         retrace();
         relight();
+        hear("picture");
         if (anchor) {
             keepInPlace(cy, anchor);
         } else {
@@ -224,6 +231,27 @@
         uncover();
         announceFirst();
         performance.mark("graph-drawn");
+    }
+
+    /* ---- what other scripts add ------------------------------------------------------------------------- */
+
+    /* `paint(ink, boxes, view)` is called for the boxes in the window: over their text, and under the highlight unless
+     * it is to be above. */
+    function painter(paint, above = false) {
+        view.painters.push({ paint, above });
+    }
+
+    function paintOthers(ink, near, above) {
+        view.painters.filter((each) => each.above === above).forEach((each) => each.paint(ink, near, view));
+    }
+
+    /* `action(view)` is called after "picture", "groups" or "viewport" has changed. */
+    function when(what, action) {
+        view.heard[what].push(action);
+    }
+
+    function hear(what) {
+        view.heard[what].forEach((action) => action(view));
     }
 
     function announceFirst() {
@@ -237,15 +265,33 @@
     function remember(picture) {
         view.boxes = new Map(picture.boxes.map((box) => [box.id, { ...box, text: null, padlocks: padlocks(box) }]));
         view.frames = new Map(picture.frames.map((frame) => [frame.module, frame]));
+        const bundled = bundles(picture.routes);
+        view.bundles = new Map([...bundled].map(([target, routes]) => [target, routes.size]));
         view.routes = picture.routes.map((route) => ({
             ...route,
             line: rounded(route.points),
             width: Math.min(4, 1.4 + 0.6 * Math.log2(route.count)),
+            bundled: (bundled.get(route.target) || new Set()).has(route),
         }));
         view.home = new Map(picture.boxes.flatMap((box) => box.layers.map((layer) => [layer, box.id])));
         view.width = picture.width;
         view.height = picture.height;
         view.hovered = null;
+    }
+
+    /* Target -> the inputs of a concatenation that are hinted at until it is hovered: of many, all but the shortest. */
+    function bundles(routes) {
+        const found = new Map();
+        for (const route of routes.filter((each) => each.kind === "concat")) {
+            found.set(route.target, [...(found.get(route.target) || []), route]);
+        }
+        const many = [...found].filter(([, inputs]) => inputs.length > FEW_INPUTS);
+        return new Map(many.map(([target, inputs]) => [target, new Set(inputs.sort(byHeight).slice(1))]));
+    }
+
+    function byHeight(one, other) {
+        const height = ({ points }) => points[points.length - 1][1] - points[0][1];
+        return height(one) - height(other);
     }
 
     function replaceElements(cy, picture) {
@@ -307,7 +353,7 @@
     /* After a new picture: bring into the window what was asked for, and never leave the window empty. */
     function uncover() {
         const layer = view.revealing;
-        if (layer && view.home.get(layer) === layer) {
+        if (layer && isOpen(layer)) {
             view.revealing = null;
             show(layer, EDGE);
         } else if (![...view.boxes.values()].some((box) => meets(box, view.cy.extent()))) {
@@ -373,7 +419,6 @@
         cy.on("mousemove", (event) => hover(hit(event.position)));
         cy.on("viewport", hideTip);
         host.addEventListener("mouseleave", () => hover(null));
-        host.addEventListener("keydown", (event) => event.key === "Escape" && clear());
         host.parentElement.addEventListener("wheel", onWheel, { capture: true, passive: false });
         new ResizeObserver(() => cy.resize()).observe(host);
         const scheme = { attributes: true, attributeFilter: ["data-mantine-color-scheme"] };
@@ -681,6 +726,9 @@
         }
         const sides = view.groups.layers[box.id] || {};
         const lines = [box.id, [box.kind, box.detail].filter(Boolean).join(" · ")];
+        if (box.layers.length > 1) {
+            lines.push(`with ${box.layers.slice(1).map((id) => id.slice(id.lastIndexOf(".") + 1)).join(", ")}`);
+        }
         for (const [side, name] of [["in", "input f−"], ["out", "output f+"]]) {
             const group = view.groups.groups[sides[side]];
             if (group) {
@@ -740,6 +788,7 @@
         const pan = cy.pan();
         ink.setTransform(zoom * ratio, 0, 0, zoom * ratio, pan.x * ratio, pan.y * ratio);
         paintPicture(ink, cy.extent(), zoom);
+        hear("viewport");
     }
 
     function paintPicture(ink, extent, zoom) {
@@ -752,15 +801,40 @@
         for (const box of near) {
             paintText(ink, box, zoom);
         }
+        if (view.hovered && !view.trail && !view.lit) {
+            paintHovered(ink);
+        }
+        paintBundles(ink, near);
+        paintOthers(ink, near, false);
         if (view.trail) {
             paintTrail(ink, near, extent, zoom);
         } else if (view.lit) {
             paintHighlight(ink, near, extent, zoom);
         }
+        paintOthers(ink, near, true);
         const marked = view.trail ? view.trail.boxes : view.lit;
         const hovered = view.boxes.get(view.hovered);
         if (hovered && !(marked && marked.has(view.hovered))) {
             outline(ink, hovered, view.colours.accent, 1.5, 1);
+        }
+    }
+
+    /* How many inputs of a concatenation are only hinted at. */
+    function paintBundles(ink, near) {
+        for (const box of near) {
+            const count = view.bundles.get(box.id);
+            if (count && box.id !== view.hovered) {
+                badge(ink, box.x + box.width / 2 + 10, box.y - box.height / 2, `+${count} inputs`, view.colours.concat);
+            }
+        }
+    }
+
+    /* All edges of the box under the pointer, the bundled ones too. */
+    function paintHovered(ink) {
+        for (const route of view.routes) {
+            if (route.source === view.hovered || route.target === view.hovered) {
+                paintRoute(ink, route);
+            }
         }
     }
 
@@ -1161,7 +1235,11 @@
             return;
         }
         const zoom = Math.max(view.cy.zoom(), FIRST_ZOOM.least);
-        view.cy.viewport({ zoom, pan: { x: view.cy.width() / 2 - place.x * zoom, y: view.cy.height() / 2 - y * zoom } });
+        view.cy.viewport({ zoom, pan: centred(place.x, y, zoom) });
+    }
+
+    function centred(x, y, zoom = view.cy.zoom()) {
+        return { x: view.cy.width() / 2 - x * zoom, y: view.cy.height() / 2 - y * zoom };
     }
 
     /* ---- data from the server --------------------------------------------------------------------------- */
@@ -1182,6 +1260,7 @@
         } else if (layer) {
             change(NOTHING);
         }
+        hear("groups");
         paint();
     }
 
@@ -1201,12 +1280,18 @@
 
     /* Bring a layer into view, with the modules around it opened. */
     function reveal(layer) {
-        if (view.home.get(layer) === layer) {
+        if (isOpen(layer)) {
             show(layer, EDGE);
         } else if (view.home.has(layer)) {
             view.revealing = layer;
             tell("reveal", { layer, n: Math.round(performance.now()) });
         }
+    }
+
+    /* Whether a box of a layer shows it: its own, or the one that it is hidden in. */
+    function isOpen(layer) {
+        const box = view.boxes.get(view.home.get(layer));
+        return Boolean(box) && !box.module;
     }
 
     function focusGroup(index) {
@@ -1258,6 +1343,14 @@
         zoomIn: () => zoomBy(ZOOM_STEP),
         zoomOut: () => zoomBy(1 / ZOOM_STEP),
         state,
+        painter,
+        when,
+        paint,
+        announce,
+        nextSide,
+        centre: (x, y) => view.cy.viewport({ zoom: view.cy.zoom(), pan: centred(x, y) }),
+        look: () => view,
+        pen: { write, roundRect, outline, enlarged, FONT },
     };
     window.prunescope = Object.assign({}, window.prunescope, { graph });
     window.dash_clientside = Object.assign({}, window.dash_clientside, { graph });

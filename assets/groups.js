@@ -40,9 +40,9 @@
         return made;
     }
 
-    function fits(group, wanted) {
-        const has = (text) => text.toLowerCase().includes(wanted);
-        return has(group.name) || group.members.some((member) => has(member.layer));
+    /* By its name, or by a layer of its own that the search has found. */
+    function fits(group, wanted, found) {
+        return group.name.toLowerCase().includes(wanted) || group.members.some((member) => found.has(member.layer));
     }
 
     function emptyText(text) {
@@ -50,14 +50,15 @@
         return text ? `No group with \u201c${text}\u201d in its name or layers.` : none;
     }
 
-    function list(record, text) {
+    /* All groups, or those that fit the search, which has found these layers. */
+    function list(record, text, found) {
         const host = document.getElementById(HOST);
         if (!record || !host) {
             return;
         }
         view.groups = record.groups;
         const wanted = (text || "").trim().toLowerCase();
-        const shown = record.groups.map((group, index) => [group, index]).filter(([group]) => fits(group, wanted));
+        const shown = record.groups.map((group, index) => [group, index]).filter(([group]) => fits(group, wanted, found));
         const buttons = shown.map(([group, index]) => button(group, index));
         host.replaceChildren(...(buttons.length ? buttons : [element("div", "empty", emptyText(text))]));
         host.onclick = pick;
@@ -85,5 +86,6 @@
         }
     }
 
-    window.dash_clientside = Object.assign({}, window.dash_clientside, { groups: { list, mark } });
+    window.prunescope = Object.assign({}, window.prunescope, { groups: { list } });
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { groups: { mark } });
 })();

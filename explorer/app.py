@@ -15,7 +15,9 @@ from dash.development.base_component import Component
 from prunescope.explorer import ids
 from prunescope.explorer.aria import aria
 from prunescope.explorer.drawing import Drawings, drawn, opened_after
-from prunescope.explorer.panels import cut, graph, group, groups, importance, locked, versions, why
+from prunescope.explorer.keys import keys_record
+from prunescope.explorer.layers import widths_record
+from prunescope.explorer.panels import cut, graph, group, importance, keys, locked, side, versions, why
 from prunescope.explorer.session import Session, Version
 from prunescope.explorer.view import job_record, quantity
 
@@ -54,7 +56,8 @@ def create_app(session: Session, prefix: str = "/") -> Dash:
     drawings = Drawings()
     app.layout = lambda: page(session, drawings)
     graph.register(app)
-    groups.register(app)
+    side.register(app)
+    keys.register(app)
     for panel in (group, why, locked, importance, cut, versions):
         panel.register(app, session)
     _register_graph_data(app, session, drawings)
@@ -70,17 +73,24 @@ def page(session: Session, drawings: Drawings) -> Any:
     outline = drawings.outline(version)
     picture, opened, *off = drawn(outline, outline.initial_open())
     levels = (ids.GRAPH_OPEN_LEVEL, ids.GRAPH_CLOSE_LEVEL)
-    sent = {ids.PICTURE: picture, ids.GROUPS: drawings.groups(version)}
+    sent = {
+        ids.PICTURE: picture,
+        ids.GROUPS: drawings.groups(version),
+        ids.LAYERS: drawings.layers(version),
+        ids.WIDTHS: widths_record(session.versions[0].graph, version.graph),
+        ids.KEYS: keys_record(),
+    }
     return dmc.MantineProvider(
         html.Div(
             [
                 _head(session),
                 html.Div(UNREACHABLE, id=ids.UNREACHABLE, className="unreachable", hidden=True, role="status"),
-                html.Aside(groups.layout(), className="page-side", **aria(label="Groups")),
+                html.Aside(side.layout(), className="page-side", **aria(label="Groups and layers")),
                 html.Main(graph.layout(sent, list(compress(levels, off))), className="page-stage"),
                 html.Div(versions.strip(session), className="page-versions"),
                 html.Aside(_panel(session), className="page-panel", **aria(label="Inspector")),
                 locked.dialog(),
+                keys.dialog(),
                 dcc.Interval(id=ids.POLL, interval=POLL_MS),
                 dcc.Store(id=ids.SHOWN, data=version.id),
                 dcc.Store(id=ids.REVISION, data=revision),
@@ -109,8 +119,10 @@ def _head(session: Session) -> Component:
                 [
                     html.Button("Undo", id=ids.UNDO, className="button", disabled=not session.can_undo),
                     html.Button("Redo", id=ids.REDO, className="button", disabled=not session.can_redo),
-                    html.Button("◐", id=ids.SCHEME_TOGGLE, className="button", title="Light or dark",
+                    html.Button("◐", id=ids.SCHEME_TOGGLE, className="button", title="Light or dark (t)",
                                 **aria(label="Light or dark")),
+                    html.Button("?", id=ids.HELP, className="button", title="Keys and help (?)",
+                                **aria(label="Keys and help")),
                 ],
                 className="head-buttons",
             ),
@@ -142,19 +154,28 @@ def _register_graph_data(app: Dash, session: Session, drawings: Drawings) -> Non
         Input(ids.GRAPH_OPEN_LEVEL, "n_clicks"),
         Input(ids.GRAPH_CLOSE_LEVEL, "n_clicks"),
         Input(ids.SHOWN, "data"),
+        Input(ids.PLAIN, "checked"),
         State(ids.OPENED, "data"),
         prevent_initial_call=True,
     )
     def draw(
-        toggle: Any, reveal: Any, more: int | None, less: int | None, shown: int, opened: Sequence[str]
+        toggle: Any, reveal: Any, more: int | None, less: int | None, shown: int, plain: bool, opened: Sequence[str]
     ) -> tuple[dict[str, Any], list[str], bool, bool]:
-        outline = drawings.outline(session.version)
+        outline = drawings.outline(session.version, bool(plain))
         data = {ids.TOGGLE: toggle, ids.REVEAL: reveal}.get(ctx.triggered_id)
         return drawn(outline, opened_after(outline, opened, ctx.triggered_id, data))
 
-    @app.callback(Output(ids.GROUPS, "data"), Input(ids.SHOWN, "data"), prevent_initial_call=True)
-    def couple(shown: int) -> dict[str, Any]:
-        return drawings.groups(session.version)
+    @app.callback(
+        Output(ids.GROUPS, "data"),
+        Output(ids.LAYERS, "data"),
+        Output(ids.WIDTHS, "data"),
+        Input(ids.SHOWN, "data"),
+        prevent_initial_call=True,
+    )
+    def couple(shown: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        version = session.version
+        widths = widths_record(session.versions[0].graph, version.graph)
+        return drawings.groups(version), drawings.layers(version), widths
 
 
 def _register_shell(app: Dash, session: Session) -> None:

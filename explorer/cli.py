@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--train", metavar="PKG.MODULE:FUNCTION", help="function(model, report), fine-tunes in place")
     parser.add_argument("--batches", metavar="PKG.MODULE:NAME", help="training data, or a function that returns it")
     parser.add_argument("--loss", metavar="PKG.MODULE:FUNCTION", help="function(model, batch) -> the loss of a batch")
+    parser.add_argument(
+        "--examples", metavar="PKG.MODULE:NAME", help="(inputs, labels) to compare predictions on, or a function for it"
+    )
     parser.add_argument("--state-dict", metavar="FILE", help="weights: .safetensors, or a file of torch.save")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on; others than loopback need a token")
     parser.add_argument("--port", type=int, help="port to serve on (default: 8050, or a free one)")
@@ -112,6 +115,7 @@ def _explore(options: argparse.Namespace) -> int:
         loss=model.loss,
         title=model.title,
         note=model.note,
+        examples=model.examples,
     )
     # after the model: one that cannot be shown is answered without waiting for Dash
     from prunescope.explorer.server import serve

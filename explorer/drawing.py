@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from prunescope.explorer import ids
+from prunescope.explorer.layers import Drawn, layers_record, trivial, without
 from prunescope.explorer.layout import Outline
 from prunescope.explorer.picture import picture_record
 from prunescope.explorer.session import Version
@@ -15,16 +16,25 @@ OPEN_LIMIT = 500  # boxes that 'Open level' may show: more are slow to move, and
 
 
 class Drawings:
-    """The outline and the groups of each version, made once."""
+    """The outlines, layers and groups of each version, made once."""
 
     def __init__(self) -> None:
-        self._outlines: dict[int, Outline] = {}
+        self._outlines: dict[tuple[int, bool], Outline] = {}
         self._groups: dict[int, dict[str, Any]] = {}
+        self._layers: dict[int, dict[str, Any]] = {}
 
-    def outline(self, version: Version) -> Outline:
-        if version.id not in self._outlines:
-            self._outlines[version.id] = Outline(layer_boxes(version.graph), version.graph.edges)
-        return self._outlines[version.id]
+    def outline(self, version: Version, plain: bool = False) -> Outline:
+        """`plain`: without the layers that only pass on what another gives them."""
+        if (version.id, plain) not in self._outlines:
+            whole = Drawn(layer_boxes(version.graph), version.graph.edges)
+            shown = without(trivial(version.graph), whole) if plain else whole
+            self._outlines[version.id, plain] = Outline(shown.boxes, shown.edges)
+        return self._outlines[version.id, plain]
+
+    def layers(self, version: Version) -> dict[str, Any]:
+        if version.id not in self._layers:
+            self._layers[version.id] = layers_record(version.graph)
+        return self._layers[version.id]
 
     def groups(self, version: Version) -> dict[str, Any]:
         if version.id not in self._groups:

@@ -12,11 +12,20 @@ GRAPH_ZOOM_OUT = "graph-zoom-out"
 GRAPH_OPEN_LEVEL = "graph-open-level"
 GRAPH_CLOSE_LEVEL = "graph-close-level"
 
+# What the graph shows besides; switches of the View menu
+PLAIN = "view-plain"  # without trivial layers
+COLOURED = "view-coloured"  # all groups in colour
+SHAPED = "view-shaped"  # shapes on the edges
+MAPPED = "view-mapped"  # the small map
+
 # Stores that the server writes and the graph reads
 PICTURE = "picture"  # `picture_record`
 GROUPS = "groups"  # `view.coupling_record`
 HEAT = "heat"  # {layer id: 0..1} or None
 FOCUS = "focus"  # {layer, side}: select this from the server; side may be None
+LAYERS = "layers"  # `layers.layers_record`
+WIDTHS = "widths"  # `layers.widths_record` of the original and the version on screen
+KEYS = "keys"  # `keys.keys_record`
 CHAIN = "chain"  # `chains.Tie` that the graph shows, or None
 
 # Stores that the graph writes and the server reads
@@ -45,9 +54,16 @@ PROVIDER = "provider"
 VERSION_STRIP = "version-strip"
 VERSION_BUTTON = "version-button"  # pattern: one for each version
 
-# The list of groups
+# The search, the list of groups and the tree of layers
+SEARCH = "search"
+SEARCH_STATE = "search-state"  # how many layers were found, and the way through them
+SIDE_VIEW = "side-view"  # "groups" or "layers"
 GROUP_LIST = "group-list"
-GROUP_FILTER = "group-filter"
+LAYER_TREE = "layer-tree"
+
+# Help
+HELP = "help"
+HELP_DIALOG = "help-dialog"
 
 # What cannot be cut
 LOCKED_OPEN = "locked-open"
@@ -93,6 +109,16 @@ RESULT = "result"
 APPLY_NOTE = "apply-note"  # why Apply is not to be had
 MESSAGE = "message"
 VERSION_TABLE = "version-table"
+VERSION_NAME = "version-name"  # of the version on screen, to be changed
+VERSION_NOTE = "version-note"
+VERSION_AXIS = "version-axis"  # what the plot of versions has from left to right
+COMPARE_BEFORE = "compare-before"
+COMPARE_AFTER = "compare-after"
+COMPARE_WISH = "compare-wish"  # {before, after, all, scheme, revision}, while the panel is open
+COMPARE_ALL = "compare-all"  # the layers that did not change too
+COMPARE_LAYERS = "compare-layers"
+COMPARE_PREDICTIONS = "compare-predictions"
+COMPARE_ON_GRAPH = "compare-on-graph"
 VERSION_PLOT = "version-plot"
 VERSION_FIGURES = "version-figures"  # filled when the panel is opened for the first time
 DOWNLOAD_WEIGHTS = "download-weights"

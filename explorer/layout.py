@@ -56,13 +56,14 @@ class Outline:
             raise ValueError(f"Edges name layers that are not in the graph: {', '.join(unknown)}.")
         self.children = _children(layers)  # module -> box ids of what is directly in it
         self.inside = _inside(layers)  # module -> ids of all layers in it
+        self.holder = {held: layer.id for layer in layers for held in layer.also}  # hidden layer -> who stands for it
         self._crossed = _crossed((s, self.layers[s].module, t, self.layers[t].module) for s, t in self.edges)
         self._levels: dict[str, Level] = {}
 
     def arrange(self, opened: Collection[str]) -> Picture:
         """The picture with the modules of `opened` opened, where the modules around them are opened too."""
         boxes = {box.id: box for box in self._visible(frozenset(opened))}
-        shown = {layer: box.id for box in boxes.values() for layer in box.layers}
+        shown = {layer: box.id for box in boxes.values() for layer in box.layers if layer in self.layers}
         counts = Counter((shown[source], shown[target]) for source, target in self.edges)
         pairs = [(source, target) for source, target in counts if source != target]
         crossed = _crossed((s, boxes[s].module, t, boxes[t].module) for s, t in pairs)
@@ -72,7 +73,12 @@ class Outline:
             if family(self.layers[target].kind) == "concat"
         }
         root = self._block("", _Visible(boxes, crossed, concats))
-        routes = tuple(replace(route, count=counts[route.source, route.target]) for route in root.routes)
+        carried = {(shown[source], shown[target]): self.layers[source].detail for source, target in self.edges}
+        routes = tuple(
+            replace(route, count=count, shape=carried[route.source, route.target] if count == 1 else "")
+            for route in root.routes
+            for count in (counts[route.source, route.target],)
+        )
         return Picture(root.boxes, root.frames, routes, root.width, root.height)
 
     def initial_open(self, limit: int = 64) -> frozenset[str]:
@@ -94,7 +100,8 @@ class Outline:
 
     def around(self, layer: str) -> frozenset[str]:
         """The modules that have to be open for a layer to be seen; none where there is no such layer."""
-        return frozenset(_chain(self.layers[layer].module)[1:]) if layer in self.layers else frozenset()
+        held = self.holder.get(layer, layer)
+        return frozenset(_chain(self.layers[held].module)[1:]) if held in self.layers else frozenset()
 
     def level_opened(self, opened: Collection[str]) -> frozenset[str]:
         """`opened` and the closed modules of the shallowest level that has some, with what opens freely in them."""
@@ -211,7 +218,7 @@ def _inside(layers: Iterable[LayerBox]) -> dict[str, tuple[str, ...]]:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for layer in layers:
         for path in _chain(layer.module):
-            found[path].append(layer.id)
+            found[path] += (layer.id, *layer.also)
     return {path: tuple(ids) for path, ids in found.items()}
 
 
@@ -261,7 +268,7 @@ def _layer_box(layer: LayerBox) -> Box:
         width,
         BOX_HEIGHT,
         False,
-        (layer.id,),
+        (layer.id, *layer.also),
         layer.module,
     )
 

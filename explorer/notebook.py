@@ -24,6 +24,7 @@ def explore(  # noqa: PLR0913  one verb, and each argument a choice of its own
     *,
     batches: Sequence[Any] | None = None,
     loss: Loss | None = None,
+    examples: Any = None,
     title: str = "",
     port: int | None = None,
     height: int = 820,
@@ -39,6 +40,7 @@ def explore(  # noqa: PLR0913  one verb, and each argument a choice of its own
         train: `train(model, report)`, the user's fine-tuning.
         batches: Of training data, as `loss` takes them: for criteria that need data, and for training in the page.
         loss: `loss(model, batch)`, a scalar or one number for each example.
+        examples: (inputs, labels) or (inputs, labels, names of the classes): the page compares what versions predict.
         title: What the page calls the model; its class name if empty.
         port: Of the page; a free one if None.
         height: Of the frame in a notebook, pixels.
@@ -58,6 +60,7 @@ def explore(  # noqa: PLR0913  one verb, and each argument a choice of its own
         train=train,
         batches=batches,
         loss=loss,
+        examples=examples,
         title=title,
         executor=executor,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,9 @@ def opened(options: argparse.Namespace) -> OpenedModel:
     if options.train:
         found = replace(found, train=_imported(options.train, "--train"))
     if options.batches:
-        found = replace(found, batches=_batches(options.batches))
+        found = replace(found, batches=_read(options.batches, "--batches", list))
+    if options.examples:
+        found = replace(found, examples=_read(options.examples, "--examples"))
     if options.loss:
         found = replace(found, loss=_imported(options.loss, "--loss"))
     return found
@@ -68,16 +70,17 @@ def _built(path: str, shapes: Sequence[str] | None, weights: dict[str, Tensor] |
     return OpenedModel(path, path, model=made, example_inputs=inputs, evaluate=None, train=None, note="")
 
 
-def _batches(path: str) -> list[Any]:
-    made = _imported(path, "--batches")
+def _read(path: str, option: str, form: Callable[[Any], Any] = lambda data: data) -> Any:
+    """What a name of the user's module is, or what a function of that name gives, in this form."""
+    made = _imported(path, option)
     try:
-        return list(made() if callable(made) else made)
+        return form(made() if callable(made) else made)
     except Exception as error:
         raise BadInput(
-            asked=f"--batches {path}",
+            asked=f"{option} {path}",
             found=f"reading it raised {type(error).__name__}: {error}",
             where=path,
-            what_to_do="name a list of batches, or a function without arguments that returns them",
+            what_to_do="name the data itself, or a function without arguments that returns it",
         ) from error
 
 

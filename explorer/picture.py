@@ -53,6 +53,7 @@ class LayerBox:
     kind: str  # class of the module or name of the operation
     module: str  # dotted path of the module around it, "" at the top
     detail: str  # second line, for example "64 x 56 x 56"
+    also: tuple[str, ...] = ()  # ids of hidden layers that it stands for too
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class Route:
     kind: RouteKind
     points: tuple[Point, ...]  # from the source's lower border to the target's upper border
     count: int  # layer edges it stands for
+    shape: str = ""  # of the data that it carries, where that is one tensor
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def _box_record(box: Box) -> dict[str, Any]:
         "width": box.width,
         "height": box.height,
         "module": module_path(box.id) if box.is_module else None,
+        "within": box.module,
         "layers": list(box.layers),
     }
 
@@ -170,5 +173,6 @@ def _route_record(route: Route) -> dict[str, Any]:
         "target": route.target,
         "kind": route.kind,
         "count": route.count,
+        "shape": route.shape,
         "points": [[round(point.x, 1), round(point.y, 1)] for point in route.points],
     }

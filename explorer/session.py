@@ -20,6 +20,7 @@ from prunescope.core.importance import Scores
 from prunescope.core.measure import Evaluate, Latency, accuracy, latency, size_bytes
 from prunescope.core.sensitivity import Cut
 from prunescope.explorer.jobs import Jobs, JobState, Progress
+from prunescope.explorer.predictions import examples_of, predicted_classes
 
 ORIGINAL = 0
 LATENCY_ROUNDS = 10
@@ -41,6 +42,7 @@ class Version:
     accuracy: float | None = None  # None where it has not been measured
     latency: Latency | None = None
     problem: str = ""  # why a measurement failed, "" where none did
+    note: str = ""  # what the person wrote of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Session:
         loss: Loss | None = None,
         title: str = "",
         note: str = "",
+        examples: Any = None,
         executor: Executor | None = None,
     ) -> None:
         """Trace the model; nothing is measured before `start`.
@@ -78,11 +81,14 @@ class Session:
             loss: `loss(model, batch)`, a scalar or one number for each example.
             title: What the page calls the model.
             note: What the person should know about it.
+            examples: (inputs, labels) or (inputs, labels, names), to compare predictions on; see `examples_of`.
             executor: Runs the jobs.
 
         Raises:
             TraceFailed: the model does not run on the inputs.
+            BadInput: `examples` has another form.
         """
+        self.examples = examples_of(examples)
         self.example_inputs = example_inputs
         self.evaluate = evaluate
         self.train = train
@@ -96,6 +102,7 @@ class Session:
         self._redo: dict[int, int] = {}
         self._scores: dict[tuple[int, str], Scores] = {}
         self._cuts: dict[int, list[Cut]] = {}
+        self._predictions: dict[int, Tensor] = {}
         self._evidence: dict[tuple[int, str | None], Evidence] = {}
         self._revision = 0
         self._selection: Selection | None = None
@@ -286,6 +293,32 @@ class Session:
                 )
             self._show(version)
             return self.version
+
+    def rename(self, version: int, name: str) -> None:
+        """Give a version another name; an empty one changes nothing."""
+        if name.strip():
+            self._change(version, name=name.strip())
+
+    def annotate(self, version: int, note: str) -> None:
+        """Keep what the person says of a version."""
+        self._change(version, note=note.strip())
+
+    def predictions(self, version: int) -> Tensor:
+        """(N,) the class that a version gives each of the examples, found once.
+
+        Raises:
+            BadInput: there are no examples, or they do not fit the model.
+        """
+        if self.examples is None:
+            raise BadInput(
+                asked="what a version predicts",
+                found="the session has no labelled examples",
+                where="argument examples",
+                what_to_do="open it with explore(..., examples=(inputs, labels))",
+            )
+        if version not in self._predictions:
+            self._predictions[version] = predicted_classes(self.versions[version].model, self.examples)
+        return self._predictions[version]
 
     def _show(self, version: int) -> None:
         self._current = version

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from prunescope.core import CRITERIA, DependencyGraph, Group, Layer, Member
+from prunescope.core import CRITERIA, DependencyGraph, Group, Member
 from prunescope.core.cost import CountedDim, Product, ledger
 from prunescope.core.evidence import Evidence
 from prunescope.core.graph import Side
@@ -18,6 +18,7 @@ from prunescope.core.plan import cut_groups
 from prunescope.core.ranking import Scope, classes, ranking
 from prunescope.core.targets import COUNTED, rounding_steps
 from prunescope.explorer.jobs import JobState
+from prunescope.explorer.layers import enclosing
 from prunescope.explorer.layout import LayerBox
 from prunescope.explorer.locked import Padlock, padlocks
 from prunescope.explorer.session import Session, Version
@@ -38,11 +39,6 @@ def layer_boxes(graph: DependencyGraph) -> tuple[LayerBox, ...]:
         )
         for layer in graph.layers
     )
-
-
-def enclosing(layer: Layer) -> str:
-    """The path of the module whose frame the layer stands in."""
-    return layer.module.rpartition(".")[0] if layer.is_module else layer.module
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -371,6 +367,7 @@ def _version_row(version: Version, original: Version, shown: bool) -> dict[str, 
         "latency_spread": version.latency.iqr_ms if version.latency else None,
         "exact": str(version.pruned) if version.pruned else "",
         "problem": version.problem,
+        "note": version.note,
     }
 
 

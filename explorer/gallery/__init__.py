@@ -93,6 +93,7 @@ class OpenedModel:
         note: What the person should know about it, a sentence or empty.
         batches: Training data, as `loss` takes it; None if there is none.
         loss: `loss(model, batch)`; None if there is no data for it.
+        examples: (inputs, labels) to compare predictions on; None if there are none.
     """
 
     name: str
@@ -104,6 +105,7 @@ class OpenedModel:
     note: str
     batches: Sequence[Any] | None = None
     loss: Loss | None = None
+    examples: Any = None
 
 
 GALLERY: Mapping[str, Entry] = MappingProxyType(
@@ -173,6 +175,7 @@ def _open_gallery(entry: Entry, state_dict: StateDict | None) -> OpenedModel:
         note="",
         batches=entry.batches(),
         loss=digit_loss,
+        examples=(load("test").images, load("test").labels),
     )
 
 

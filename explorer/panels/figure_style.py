@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 COLOURS = "Cividis"
@@ -14,6 +15,7 @@ ROW_HEIGHTS = (20, 13)  # pixels, of few rows and of many
 TOP, BOTTOM = 46, 34  # room for the colour bar and for the title below
 INK = {"light": "#1b2130", "dark": "#e8eaf0"}
 LINE = {"light": "#e2e5eb", "dark": "#2a2f3a"}
+LINE_STRONG = {"light": "#98a2b5", "dark": "#667085"}
 BAR = {"light": "#4650c8", "dark": "#8b95ff"}
 MARK = {"light": "#e0245e", "dark": "#ff6b9a"}
 FONT = 'Inter, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif'
@@ -96,3 +98,22 @@ def styled(figure: go.Figure, scheme: str, height: int, bottom: int = 8) -> go.F
     figure.update_xaxes(gridcolor=LINE[scheme], zerolinecolor=LINE[scheme], fixedrange=True)
     figure.update_yaxes(gridcolor=LINE[scheme], zerolinecolor=LINE[scheme], fixedrange=True)
     return figure
+
+
+def mosaic(tiles: Sequence[Any], across: int, gap: int = 1) -> Any:
+    """Tiles of one size in rows of `across`, NaN between them.
+
+    Args:
+        tiles: (n, H, W) or (n, H, W, 3) values.
+
+    Returns:
+        (rows, columns) or (rows, columns, 3) float32.
+    """
+    stack = np.asarray(tiles, dtype=np.float32)
+    count, height, width = stack.shape[:3]
+    down = -(-count // across)
+    made = np.full((down * (height + gap) - gap, across * (width + gap) - gap, *stack.shape[3:]), np.nan, np.float32)
+    for at, tile in enumerate(stack):
+        top, left = at // across * (height + gap), at % across * (width + gap)
+        made[top : top + height, left : left + width] = tile
+    return made

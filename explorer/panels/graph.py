@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import dash_cytoscape as cyto
+import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, dcc, html
 from dash.development.base_component import Component
 
@@ -14,6 +15,21 @@ from prunescope.explorer.aria import aria
 
 # store -> function of window.dash_clientside.graph that is given its data
 READERS = {ids.PICTURE: "draw", ids.GROUPS: "groups", ids.HEAT: "heat", ids.FOCUS: "focus", ids.CHAIN: "chain"}
+
+# store -> function of window.dash_clientside.marks that is given its data
+MARKS = {ids.WIDTHS: "widths"}
+
+# switch of the View menu -> function of window.dash_clientside.marks that hears it, what it says
+SWITCHES = {
+    ids.COLOURED: ("coloured", "All groups in colour"),
+    ids.SHAPED: ("shaped", "Shapes on the edges"),
+    ids.PLAIN: ("", "Hide trivial operations"),  # the server draws without them
+    ids.MAPPED: ("mapped", "Small map"),
+}
+ON_AT_FIRST = (ids.MAPPED,)
+
+# stores that other parts of the page read
+READ = (ids.LAYERS, ids.KEYS)
 
 # stores that the graph writes
 WRITTEN = (ids.SELECTION, ids.TOGGLE, ids.REVEAL, ids.WHY, ids.DRAWN)
@@ -61,6 +77,7 @@ def layout(sent: Mapping[str, Any] | None = None, off: Collection[str] = ()) -> 
                         for tool, (label, title) in LEVELS.items()
                     ),
                     *(html.Button(label, id=tool, title=title) for tool, (_, label, title) in TOOLS.items()),
+                    _view_menu(),
                 ],
                 className="graph-tools",
                 role="toolbar",
@@ -68,7 +85,7 @@ def layout(sent: Mapping[str, Any] | None = None, off: Collection[str] = ()) -> 
             ),
             html.Div([html.Span(text, className=key) for key, text in LEGEND.items()], className="graph-legend"),
             html.Div(id=ids.GRAPH_LIVE, className="visually-hidden", **aria(live="polite")),
-            *(dcc.Store(id=store) for store in (*READERS, *WRITTEN) if store not in given),
+            *(dcc.Store(id=store) for store in (*READERS, *MARKS, *WRITTEN, *READ) if store not in given),
             *(dcc.Store(id=store, data=data) for store, data in given.items()),
         ],
     )
@@ -79,8 +96,30 @@ def register(app: Dash) -> None:
     answer: Callable[..., None] = app.clientside_callback
     for store, function in READERS.items():
         answer(ClientsideFunction("graph", function), Input(store, "data"))
+    for store, function in MARKS.items():
+        answer(ClientsideFunction("marks", function), Input(store, "data"))
+    for switch, (function, _) in SWITCHES.items():
+        if function:
+            answer(ClientsideFunction("marks", function), Input(switch, "checked"))
     for tool, (function, _, _) in TOOLS.items():
         answer(ClientsideFunction("graph", function), Input(tool, "n_clicks"), prevent_initial_call=True)
+
+
+def _view_menu() -> Component:
+    """What else the graph shows, each with a switch."""
+    return html.Details(
+        [
+            html.Summary("View", title="What the graph shows"),
+            html.Div(
+                [
+                    dmc.Switch(id=switch, label=label, checked=switch in ON_AT_FIRST, size="xs")
+                    for switch, (_, label) in SWITCHES.items()
+                ],
+                className="view-menu",
+            ),
+        ],
+        className="view",
+    )
 
 
 def _canvas() -> Component:
