@@ -53,6 +53,19 @@
         return removal(ledger, group, high);
     }
 
+    /** The units of a cut as they are after what was picked by hand goes or stays: Map from group to a number. */
+    function withPicks(removed, picks, groups) {
+        const after = new Map(removed);
+        for (const [name, { cut, keep, order }] of Object.entries(picks)) {
+            const group = groups.groups.findIndex((each) => each.name === name);
+            const lowest = order.slice(order.length - (removed.get(group) || 0));
+            const gone = new Set([...lowest, ...cut]);
+            keep.forEach((unit) => gone.delete(unit));
+            if (gone.size || removed.has(group)) after.set(group, gone.size);
+        }
+        return after;
+    }
+
     /** What a wish of the panel takes. */
     function answer(ledger, wish, group) {
         const share = wish.percent / 100;
@@ -83,6 +96,23 @@
         };
     }
 
+    /** The share of the latency that is left, as the fitted model has it. */
+    function latency(ledger, removed) {
+        const size = sizes(ledger, removed);
+        const none = sizes(ledger, new Map());
+        const left = ["macs", "activations", "bytes"].map((name) => total(ledger[name], size) / (total(ledger[name], none) || 1));
+        const [constant, ...weights] = ledger.latency.weights;
+        return weights.reduce((sum, weight, at) => sum + weight * left[at], constant);
+    }
+
+    /** Layer -> [width before, width after] for layers that get narrower. */
+    function widths(ledger, removed) {
+        const before = ledger.widths.map(([size]) => size);
+        const after = sizes({ dims: ledger.widths }, removed);
+        const entries = Object.entries(ledger.layers).map(([layer, at]) => [layer, [before[at], after[at]]]);
+        return Object.fromEntries(entries.filter(([, [was, is]]) => was !== is));
+    }
+
     function quantity(value) {
         for (const [unit, size] of [["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
             if (value >= 0.9995 * size) return `${Number((value / size).toPrecision(3))} ${unit}`;
@@ -90,7 +120,7 @@
         return `${value}`;
     }
 
-    function row(name, before, after) {
+    function row(name, before, after, said = `${quantity(before)} → ${quantity(after)}`) {
         const left = before ? Math.round((100 * after) / before) : 100;
         const item = (type, text, className) => ({
             namespace: "dash_html_components",
@@ -112,7 +142,7 @@
                 className: "preview-row",
                 children: [
                     item("Span", name, "muted"),
-                    item("B", `${quantity(before)} → ${quantity(after)}`),
+                    item("B", said),
                     item("Span", `${left} % left`, "muted"),
                     bar,
                 ],
@@ -124,7 +154,8 @@
         return { namespace: "dash_html_components", type: "P", props: { className: "muted", children: text } };
     }
 
-    function preview(wish, selection, ledger) {
+    /** The cut that the panel's wish takes, or a word on why there is none to preview. */
+    function wished(wish, selection, ledger, units, groups) {
         if (!ledger || !wish) return "Counting …";
         // a message says why units cannot be rated so
         if (!ledger.sizes) return null;
@@ -136,6 +167,17 @@
         if (one && ledger.sizes[group] === undefined) return null;
         if (wish.aim === "latency") return note("Apply times some cuts beside the original, and corrects the one it takes.");
         const removed = answer(ledger, wish, one ? group : null);
+        return units && units.version === ledger.version ? withPicks(removed, units.picks, groups) : removed;
+    }
+
+    function preview(wish, selection, ledger, units, tab, groups) {
+        const removed = wished(wish, selection, ledger, units, groups);
+        const cut = removed instanceof Map ? removed : null;
+        window.prunescope.marks.planned(cut && tab === "cut" ? widths(ledger, cut) : null);
+        return cut ? told(wish, ledger, cut, units) : removed;
+    }
+
+    function told(wish, ledger, removed, units) {
         const before = cost(ledger, new Map());
         const after = cost(ledger, removed);
         const count = [...removed.values()].reduce((a, b) => a + b, 0).toLocaleString("en");
@@ -143,11 +185,19 @@
         const groups = `${removed.size} group${removed.size > 1 ? "s" : ""}`;
         const least = Math.ceil((1000 * after[wish.aim]) / before[wish.aim]) / 10;
         const missed = wish.aim !== "ratio" && after[wish.aim] > (wish.percent / 100) * before[wish.aim];
+        const byHand = units && Object.keys(units.picks).length ? ", with what is picked under Importance" : "";
         return [
             row("Parameters", before.parameters, after.parameters),
             row("MACs", before.macs, after.macs),
-            note(missed ? `Out of reach: ${least} % is the least that can be left` : `${count} of ${of} units in ${groups} go`),
+            ...(ledger.latency ? [latencyRow(ledger, removed)] : []),
+            note(missed ? `Out of reach: ${least} % is the least that can be left` : `${count} of ${of} units in ${groups} go${byHand}`),
         ];
+    }
+
+    function latencyRow(ledger, removed) {
+        const { ms } = ledger.latency;
+        const after = ms * latency(ledger, removed);
+        return row("Latency, predicted", ms, after, `${ms.toPrecision(3)} → ${after.toPrecision(3)} ms`);
     }
 
     /** What the slider says. */
@@ -188,6 +238,6 @@
         return [why !== "", why, !running(job)];
     }
 
-    window.prunescope = Object.assign({}, window.prunescope, { cut: { cost, taken, answer } });
+    window.prunescope = Object.assign({}, window.prunescope, { cut: { cost, taken, answer, widths, withPicks } });
     window.dash_clientside = Object.assign({}, window.dash_clientside, { cut: { preview, buttons, aimed, wish } });
 })();

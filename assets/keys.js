@@ -125,6 +125,7 @@
         importance: () => tab("importance"),
         cut: () => tab("cut"),
         compare: () => tab("compare"),
+        matrix: () => tab("matrix"),
         apply: () => click("apply"),
         undo: () => click("undo"),
         redo: () => click("redo"),

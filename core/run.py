@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import weakref
 from collections import Counter
@@ -10,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -30,7 +31,8 @@ from prunescope.core.tape import Tape, Value
 INPUT = Fixed("it meets the model's input")
 NUMBERS = Fixed("it holds integers: numbers of positions, not weights")
 OUTPUT = "it is the model's output"
-_OWN_FOLDERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+# with the separator: torchvision is not torch
+_OWN_FOLDERS = tuple(f"{Path(file).parent}{os.sep}" for file in (torch.__file__, __file__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,13 +386,19 @@ def _source_line(frame: FrameType | None) -> str:
     """The innermost line of code that is neither torch's nor ours."""
     while frame is not None:
         code = frame.f_code
-        file = _users_file(code.co_filename)
-        if file:
-            return f"{file}:{frame.f_lineno} in {code.co_name}"
+        found = source_of(code, frame.f_lineno)
+        if found:
+            return found
         if code is Run.execute.__code__:
             return ""
         frame = frame.f_back
     return ""
+
+
+def source_of(code: CodeType, line: int) -> str:
+    """ "file.py:81 in forward" for code that is neither torch's nor ours, else ""."""
+    file = _users_file(code.co_filename)
+    return f"{file}:{line} in {code.co_name}" if file else ""
 
 
 @cache

@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeAlias
 from safetensors.torch import save
 
 from prunescope.core.errors import BadInput, BadPlan, PrunescopeError
-from prunescope.core.graph import Group, Side
-from prunescope.core.plan import Plan, cut_groups
+from prunescope.core.graph import DependencyGraph, Group, Side
+from prunescope.core.plan import Plan, cut_groups, plan_units
 from prunescope.core.ranking import Scope
 from prunescope.core.targets import plan
 from prunescope.explorer import training
@@ -78,8 +78,59 @@ class Wish:
         return f"{self.percent:.0f} % of {AIMS[self.aim]} left"
 
 
-def planned(session: Session, wish: Wish, selection: Mapping[str, Any] | None) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """Units that the person has picked, by the name of their group."""
+
+    cut: Mapping[str, frozenset[int]]  # go, whatever their score
+    keep: Mapping[str, frozenset[int]]  # stay
+
+
+NO_PICKS = Picks(MappingProxyType({}), MappingProxyType({}))
+
+
+def picked(session: Session, record: Mapping[str, Any] | None) -> Picks:
+    """What the page says of picked units; none where they are of another version."""
+    if not record or record.get("version") != session.version.id:
+        return NO_PICKS
+    known = session.version.graph.groups_by_name
+    picks = {name: pick for name, pick in record.get("picks", {}).items() if name in known}
+
+    def units(what: str) -> dict[str, frozenset[int]]:
+        return {name: frozenset(map(int, pick[what])) for name, pick in picks.items() if pick.get(what)}
+
+    return Picks(units("cut"), units("keep"))
+
+
+def by_hand(session: Session, picks: Picks) -> Plan:
+    """The plan of just the units that were picked to go.
+
+    Raises:
+        BadPlan: none was, or a group would lose all its units.
+    """
+    if picks.cut:
+        return plan_units(session.version.graph, picks.cut)
+    raise BadPlan(
+        asked="cut the units that are picked",
+        found="none is picked to go",
+        where="Importance",
+        what_to_do="click units of the selected group, or drag the line",
+    )
+
+
+def _with_picks(graph: DependencyGraph, made: Plan, picks: Picks) -> Plan:
+    """A plan in which what was picked goes or stays."""
+    units = {removal.group: set(removal.units) for removal in made.removals}
+    for name, own in picks.cut.items():
+        units.setdefault(name, set()).update(own)
+    return plan_units(graph, {name: own - picks.keep.get(name, frozenset()) for name, own in units.items()})
+
+
+def planned(session: Session, wish: Wish, selection: Mapping[str, Any] | None, picks: Picks = NO_PICKS) -> Plan:
     """The plan that Apply does.
+
+    Args:
+        picks: What was picked goes or stays, on top of what the wish takes.
 
     Raises:
         BadPlan: no group is selected where one is needed, it is locked, the aim is out of reach, or the cut removes
@@ -104,6 +155,8 @@ def planned(session: Session, wish: Wish, selection: Mapping[str, Any] | None) -
         round_to=wish.round_to,
         groups=names,
     )
+    if picks.cut or picks.keep:
+        made = _with_picks(graph, made, picks)
     if made.removals:
         return made
     smallest = min((g.size for g in cut_groups(graph, names)), default=0)
@@ -115,7 +168,7 @@ def planned(session: Session, wish: Wish, selection: Mapping[str, Any] | None) -
     )
 
 
-def apply(session: Session, wish: Wish, selection: Mapping[str, Any] | None) -> JobState:
+def apply(session: Session, wish: Wish, selection: Mapping[str, Any] | None, picks: Picks = NO_PICKS) -> JobState:
     """Start the job that cuts, verifies and measures; a cut to a latency is found in the job, by timing.
 
     Raises:
@@ -125,8 +178,23 @@ def apply(session: Session, wish: Wish, selection: Mapping[str, Any] | None) -> 
     group = selected_group(session, selection)
     name = f"{wish} of {group.name}" if wish.where == "group" and group else _named(wish)
     if wish.aim == "latency":
-        return session.apply_in_background(lambda: planned(session, wish, selection), name)
-    return session.apply_in_background(planned(session, wish, selection), name)
+        return session.apply_in_background(lambda: planned(session, wish, selection, picks), name)
+    return session.apply_in_background(planned(session, wish, selection, picks), name)
+
+
+def apply_picked(session: Session, picks: Picks) -> JobState:
+    """Start the job that cuts just the units that were picked. Raises as `by_hand` does, or where a job is running."""
+    _check_idle(session, "cut the units that are picked")
+    made = by_hand(session, picks)
+    count = sum(len(removal.units) for removal in made.removals)
+    where = made.removals[0].group if len(made.removals) == 1 else f"{len(made.removals)} groups"
+    return session.apply_in_background(made, f"{count} by hand of {where}")
+
+
+def predict_latency(session: Session) -> JobState:
+    """Start the job that times some cuts, so that the preview can say the latency."""
+    _check_idle(session, "measure cuts")
+    return session.fit_latency()
 
 
 def _named(wish: Wish) -> str:

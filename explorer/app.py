@@ -17,7 +17,7 @@ from prunescope.explorer.aria import aria
 from prunescope.explorer.drawing import Drawings, drawn, opened_after
 from prunescope.explorer.keys import keys_record
 from prunescope.explorer.layers import widths_record
-from prunescope.explorer.panels import cut, graph, group, importance, keys, locked, side, versions, why
+from prunescope.explorer.panels import cut, graph, group, importance, keys, locked, matrix, naive, side, versions, why
 from prunescope.explorer.session import Session, Version
 from prunescope.explorer.view import job_record, quantity
 
@@ -28,7 +28,7 @@ UNREACHABLE = (
     "Start it again and reload the page; until then nothing here can change."
 )
 TABS = (("group", "Group", group), ("importance", "Importance", importance), ("cut", "Cut", cut),
-        ("compare", "Compare", versions))  # fmt: skip
+        ("compare", "Compare", versions), ("matrix", "Matrix", matrix))  # fmt: skip
 
 
 def create_app(session: Session, prefix: str = "/") -> Dash:
@@ -58,7 +58,7 @@ def create_app(session: Session, prefix: str = "/") -> Dash:
     graph.register(app)
     side.register(app)
     keys.register(app)
-    for panel in (group, why, locked, importance, cut, versions):
+    for panel in (group, naive, why, locked, importance, cut, versions, matrix):
         panel.register(app, session)
     _register_graph_data(app, session, drawings)
     _register_shell(app, session)

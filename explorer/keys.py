@@ -39,6 +39,7 @@ KEYS = (
     Key("2", "importance", "Panel: Importance"),
     Key("3", "cut", "Panel: Cut"),
     Key("4", "compare", "Panel: Compare"),
+    Key("5", "matrix", "Panel: Matrix"),
     Key("a", "apply", "Apply the cut that is set in Cut"),
     Key("u", "undo", "Undo"),
     Key("r", "redo", "Redo"),

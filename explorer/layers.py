@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prunescope.core import DependencyGraph, Layer
+from prunescope.core.labels import Vector
 from prunescope.explorer.picture import LayerBox, family
 
 Edges = Sequence[tuple[str, str]]
@@ -20,9 +21,15 @@ def enclosing(layer: Layer) -> str:
     return layer.module.rpartition(".")[0] if layer.is_module else layer.module
 
 
+def output_units(layer: Layer) -> Vector | None:
+    """The labels of a layer's first output dimension that has some; None where none has."""
+    return next((labels for labels in layer.output_labels if (labels >= 0).any()), None)
+
+
 def width(layer: Layer) -> int:
-    """How many units leave a layer: the size of its first output dimension that has some; 0 where none has."""
-    return next((labels.size for labels in layer.output_labels if (labels >= 0).any()), 0)
+    """How many units leave a layer; 0 where none do."""
+    units = output_units(layer)
+    return 0 if units is None else units.size
 
 
 def layers_record(graph: DependencyGraph) -> dict[str, dict[str, Any]]:

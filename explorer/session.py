@@ -10,13 +10,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from prunescope.core import DependencyGraph, Plan, Pruned, prune, score, trace
+from prunescope.core import DependencyGraph, Plan, Pruned, plan, prune, score, trace
 from prunescope.core.cost import ledger
 from prunescope.core.criteria import criterion_named
 from prunescope.core.errors import BadInput, PrunescopeError
 from prunescope.core.evidence import INPUT_NORMS, Evidence, Loss, gathered
 from prunescope.core.graph import Side
 from prunescope.core.importance import Scores
+from prunescope.core.latency import LatencyModel, fit_latency
 from prunescope.core.measure import Evaluate, Latency, accuracy, latency, size_bytes
 from prunescope.core.sensitivity import Cut
 from prunescope.explorer.jobs import Jobs, JobState, Progress
@@ -24,6 +25,7 @@ from prunescope.explorer.predictions import examples_of, predicted_classes
 
 ORIGINAL = 0
 LATENCY_ROUNDS = 10
+FITTED_RATIOS = (0.25, 0.5, 0.75)  # cuts that are timed to learn to predict latency
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Session:
         self._scores: dict[tuple[int, str], Scores] = {}
         self._cuts: dict[int, list[Cut]] = {}
         self._predictions: dict[int, Tensor] = {}
+        self._latency_models: dict[int, LatencyModel] = {}
         self._evidence: dict[tuple[int, str | None], Evidence] = {}
         self._revision = 0
         self._selection: Selection | None = None
@@ -293,6 +296,26 @@ class Session:
                 )
             self._show(version)
             return self.version
+
+    def fit_latency(self) -> JobState:
+        """Time some cuts of the version on screen beside it, in the background, and keep the model of its latency."""
+        version = self.version
+        made = score(version.graph)
+        cuts = [plan(version.graph, made, ratio) for ratio in FITTED_RATIOS]
+        graph = version.graph
+
+        def work(progress: Progress) -> None:
+            progress.step(f"timing {len(cuts)} cuts beside {version.name}")
+            removed = [{graph.group(r.group).index: r.units for r in cut.removals} for cut in cuts]
+            self._latency_models[version.id] = fit_latency(graph, removed)[0]
+            with self._lock:
+                self._revision += 1
+
+        return self.jobs.submit("Learn to predict latency", work)
+
+    def latency_model(self) -> LatencyModel | None:
+        """What predicts the latency of cuts of the version on screen; None before `fit_latency`."""
+        return self._latency_models.get(self.version.id)
 
     def rename(self, version: int, name: str) -> None:
         """Give a version another name; an empty one changes nothing."""

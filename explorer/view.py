@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from prunescope.core import CRITERIA, DependencyGraph, Group, Member
-from prunescope.core.cost import CountedDim, Product, ledger
+from prunescope.core.cost import CountedDim, DimCounter, Product, ledger
 from prunescope.core.evidence import Evidence
 from prunescope.core.graph import Side
 from prunescope.core.importance import Scores, member_importance
@@ -18,7 +18,7 @@ from prunescope.core.plan import cut_groups
 from prunescope.core.ranking import Scope, classes, ranking
 from prunescope.core.targets import COUNTED, rounding_steps
 from prunescope.explorer.jobs import JobState
-from prunescope.explorer.layers import enclosing
+from prunescope.explorer.layers import enclosing, output_units
 from prunescope.explorer.layout import LayerBox
 from prunescope.explorer.locked import Padlock, padlocks
 from prunescope.explorer.session import Session, Version
@@ -304,13 +304,20 @@ def ledger_record(graph: DependencyGraph, scores: Scores, ranked: Scope = "local
         first 0, 1, 2 ... removed units take together. `parameters`, `macs`, `bytes`: [factor, dim, dim, ...], to be
         summed. `sizes`: group -> K. `all`: the groups that a cut of the whole model takes. `classes`: of each set of
         groups whose units are ranked together their number, and the group of each unit in the order in which they go,
-        or the only group. `steps`: group -> the multiple in which its units stay, where that is not 1.
+        or the only group. `steps`: group -> the multiple in which its units stay, where that is not 1. `widths`: as
+        `dims`, of the layers' outputs; `layers`: layer -> position in `widths`.
     """
     book, groups = ledger(graph), cut_groups(graph)
     order = {group.index: scores[group.name].argsort(stable=True).numpy() for group in graph.groups}
+    counter = DimCounter(graph)
+    layers = {
+        layer.name: counter.position(units) for layer in graph.layers if (units := output_units(layer)) is not None
+    }
     return {
         "dims": [_dim_record(dim, order) for dim in book.dims],
-        **{name: [_product_record(product) for product in getattr(book, name)] for name in COUNTED},
+        **{name: [_product_record(product) for product in getattr(book, name)] for name in (*COUNTED, "activations")},
+        "widths": [_dim_record(dim, order) for dim in counter.dims],
+        "layers": layers,
         "sizes": {str(group.index): group.size for group in graph.groups},
         "all": [group.index for group in groups],
         "classes": [_class_record(graph, scores, peers) for peers in classes(graph, groups, ranked)],

@@ -11,9 +11,20 @@ from dash.development.base_component import Component
 
 from prunescope.core import CRITERIA
 from prunescope.core.errors import PrunescopeError
+from prunescope.core.latency import LatencyModel
 from prunescope.core.ranking import Scope
 from prunescope.explorer import ids
-from prunescope.explorer.actions import AIMS, Wish, apply, message, recalibrate, sparsify, tune
+from prunescope.explorer.actions import (
+    AIMS,
+    Wish,
+    apply,
+    message,
+    picked,
+    predict_latency,
+    recalibrate,
+    sparsify,
+    tune,
+)
 from prunescope.explorer.aria import aria
 from prunescope.explorer.jobs import JobState
 from prunescope.explorer.panels.curves import curves
@@ -72,6 +83,13 @@ def layout(session: Session) -> Component:
                 **aria(label="Share, per cent"),
             ),
             html.Div(id=ids.PREVIEW, className="preview", **aria(live="polite")),
+            html.Button(
+                "Predict latency too",
+                id=ids.PREDICT,
+                className="link ask",
+                n_clicks=0,
+                title="Times a few cuts beside this version; then the preview says the latency while the slider moves",
+            ),
             html.Div(
                 [
                     html.Button("Apply", id=ids.APPLY, className="button primary", n_clicks=0),
@@ -96,6 +114,7 @@ def layout(session: Session) -> Component:
             html.Div(result_note(session), id=ids.RESULT, **aria(live="polite")),
             dcc.Store(id=ids.LEDGER),
             dcc.Store(id=ids.CUT_WISH),
+            dcc.Store(id=ids.FITTED),
         ],
         className="panel-body",
     )
@@ -176,6 +195,9 @@ def register(app: Dash, session: Session) -> None:
         Input(ids.CUT_WISH, "data"),
         Input(ids.SELECTION, "data"),
         Input(ids.LEDGER, "data"),
+        Input(ids.UNITS, "data"),
+        Input(ids.PANEL_TABS, "value"),
+        State(ids.GROUPS, "data"),
     )
     app.clientside_callback(
         ClientsideFunction("cut", "buttons"),
@@ -188,9 +210,17 @@ def register(app: Dash, session: Session) -> None:
         Input(ids.JOB_STATE, "data"),
     )
 
-    @app.callback(Output(ids.RESULT, "children"), Input(ids.REVISION, "data"), prevent_initial_call=True)
-    def result(revision: int) -> Component | None:
-        return result_note(session)
+    @app.callback(
+        Output(ids.RESULT, "children"),
+        Output(ids.FITTED, "data"),
+        Output(ids.PREDICT, "hidden"),
+        Input(ids.REVISION, "data"),
+        State(ids.FITTED, "data"),
+        prevent_initial_call=True,
+    )
+    def result(revision: int, known: Any) -> tuple[Component | None, Any, bool]:
+        fitted = latency_record(session.latency_model())
+        return result_note(session), no_update if fitted == known else fitted, fitted is not None
 
     @app.callback(
         Output(ids.LEDGER, "data"),
@@ -199,10 +229,14 @@ def register(app: Dash, session: Session) -> None:
         Input(ids.CRITERION, "value"),
         Input(ids.RANKED, "value"),
         Input(ids.ROUND_TO, "value"),
+        Input(ids.FITTED, "data"),
     )
-    def account(shown: int, criterion: str, ranked: Scope, round_to: str) -> tuple[dict[str, Any], Component | None]:
+    def account(
+        shown: int, criterion: str, ranked: Scope, round_to: str, fitted: Any
+    ) -> tuple[dict[str, Any], Component | None]:
         try:
-            return ledger_record(session.version.graph, session.scores(criterion), ranked, int(round_to)), None
+            record = ledger_record(session.version.graph, session.scores(criterion), ranked, int(round_to))
+            return {**record, "version": session.version.id, "latency": latency_record(session.latency_model())}, None
         except PrunescopeError as error:
             return {}, error_note(error)
 
@@ -212,11 +246,12 @@ def register(app: Dash, session: Session) -> None:
         Input(ids.APPLY, "n_clicks"),
         State(ids.CUT_WISH, "data"),
         State(ids.SELECTION, "data"),
+        State(ids.UNITS, "data"),
         prevent_initial_call=True,
     )
-    def cut(clicks: int, wish: dict[str, Any], selection: dict[str, Any] | None) -> Any:
+    def cut(clicks: int, wish: dict[str, Any], selection: dict[str, Any] | None, units: dict[str, Any] | None) -> Any:
         try:
-            job = apply(session, Wish(**wish), selection)
+            job = apply(session, Wish(**wish), selection, picked(session, units))
         except PrunescopeError as error:
             return error_note(error), no_update
         return None, job_record(job)
@@ -227,15 +262,17 @@ def register(app: Dash, session: Session) -> None:
         Input(ids.TUNE, "n_clicks"),
         Input(ids.SPARSIFY, "n_clicks"),
         Input(ids.RECALIBRATE, "n_clicks"),
+        Input(ids.PREDICT, "n_clicks"),
         State(ids.EPOCHS, "value"),
         State(ids.STRENGTH, "value"),
         prevent_initial_call=True,
     )
-    def train(tuned: int, sparse: int, recalibrated: int, epochs: float, strength: float) -> Any:
+    def work(tuned: int, sparse: int, recalibrated: int, asked: int, epochs: float, strength: float) -> Any:
         jobs: dict[str, Callable[[], JobState]] = {
             ids.TUNE: lambda: tune(session, int(epochs or 0)),
             ids.SPARSIFY: lambda: sparsify(session, int(epochs or 0), float(strength or 0)),
             ids.RECALIBRATE: lambda: recalibrate(session),
+            ids.PREDICT: lambda: predict_latency(session),
         }
         try:
             job = jobs[ctx.triggered_id]()
@@ -247,6 +284,11 @@ def register(app: Dash, session: Session) -> None:
     def cancel(clicks: int) -> int:
         session.jobs.cancel()
         return clicks
+
+
+def latency_record(model: LatencyModel | None) -> dict[str, Any] | None:
+    """{ms, weights}: what the page predicts latency with."""
+    return {"ms": model.original_ms, "weights": list(model.weights)} if model else None
 
 
 def error_note(error: PrunescopeError) -> Component:

@@ -13,7 +13,7 @@ from prunescope.core.graph import DependencyGraph, Lock, Side
 from prunescope.explorer import ids
 from prunescope.explorer.actions import selected_group
 from prunescope.explorer.locked import Padlock, padlocks
-from prunescope.explorer.panels import why
+from prunescope.explorer.panels import naive, why
 from prunescope.explorer.panels.words import breakable, capital
 from prunescope.explorer.session import Session
 from prunescope.explorer.view import LayerRow, group_sentence, layer_rows, member_rows, quantity, shown_layer
@@ -26,7 +26,7 @@ SIDE_CLASSES = {"f\u207b": "side-in", "f\u207a": "side-out"}
 def layout(session: Session) -> Component:
     head, rest = content(session, None)
     return html.Div(
-        [html.Div(head, id=ids.GROUP_HEAD), why.layout(), html.Div(rest, id=ids.GROUP_REST)],
+        [html.Div(head, id=ids.GROUP_HEAD), why.layout(), html.Div(rest, id=ids.GROUP_REST), naive.layout()],
         id=ids.GROUP_PANEL,
         className="panel-body",
     )

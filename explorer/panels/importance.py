@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from prunescope.core import CRITERIA, PrunescopeError
 from prunescope.explorer import ids
 from prunescope.explorer.actions import selected_group
-from prunescope.explorer.panels import sensitivity
+from prunescope.explorer.panels import sensitivity, units
 from prunescope.explorer.panels.figure_style import (
     BAR,
     BOTTOM,
@@ -37,6 +37,7 @@ from prunescope.explorer.view import (
 )
 
 SCORE_HEIGHT = 80
+PICKING: Any = {**CONFIG, "edits": {"shapePosition": True}}
 
 
 def layout(session: Session) -> Component:
@@ -44,7 +45,7 @@ def layout(session: Session) -> Component:
         [
             html.P(rated_by(next(iter(CRITERIA))), id=ids.IMPORTANCE_NOTE, className="muted"),
             host(ids.IMPORTANCE_FIGURES),
-            *(dcc.Store(id=store) for store in (ids.IMPORTANCE_WISH, ids.OVERVIEW_WISH)),
+            *(dcc.Store(id=store) for store in (ids.IMPORTANCE_WISH, ids.OVERVIEW_WISH, ids.UNITS)),
         ],
         className="panel-body",
     )
@@ -55,13 +56,15 @@ def figures(session: Session) -> list[Component]:
         html.H3("Selected group: members by units"),
         html.P(
             "Units stand from the most to the least important of the group; each row is scaled to its own largest "
-            "value. A light cell over a dark one is a unit that matters in one layer and not in the other.",
+            "value. A light cell over a dark one is a unit that matters in one layer and not in the other. Drag the "
+            "line: what is right of it goes. Click a unit, or drag over several, to cut it; again to keep it.",
             className="muted",
         ),
         html.Div(
-            dcc.Graph(id=ids.IMPORTANCE_GROUP, config=CONFIG, figure=empty("light", "")),
+            dcc.Graph(id=ids.IMPORTANCE_GROUP, config=PICKING, figure=empty("light", "")),
             className="figure-scroll",
         ),
+        units.layout(),
         html.H3("All groups"),
         html.P(
             "Each row is a group, its units from the most to the least important. Click a row to select it.",
@@ -75,6 +78,7 @@ def figures(session: Session) -> list[Component]:
 def register(app: Dash, session: Session) -> None:
     fill_when_opened(app, ids.IMPORTANCE_FIGURES, "importance", lambda: figures(session))
     sensitivity.register(app, session)
+    units.register(app, session)
 
     app.clientside_callback(
         ClientsideFunction("importance", "wish"),
@@ -155,29 +159,45 @@ def members_figure(heat: Heatmap, scheme: str) -> go.Figure:
         rows=2, cols=1, shared_xaxes=True, vertical_spacing=8 / (SCORE_HEIGHT + rows),
         row_heights=[SCORE_HEIGHT, rows],
     )  # fmt: skip
-    units = [f"unit {unit}" for unit in heat.columns]
+    names = [f"unit {unit}" for unit in heat.columns]
+    places = list(range(len(names)))
     figure.add_bar(
-        x=units,
+        x=places,
         y=np.asarray(heat.totals, dtype=np.float32),
-        marker={"color": BAR[scheme], "line": {"width": 0}},
+        customdata=heat.columns,
+        marker={"color": [BAR[scheme]] * len(names), "line": {"width": 0}},
+        unselected={"marker": {"opacity": 1}},
         row=1,
         col=1,
-        hovertemplate="%{x}: %{y:.3f} × the group's mean<extra></extra>",
+        hovertemplate="unit %{customdata}: %{y:.3f} × the group's mean<extra></extra>",
     )
     # whole per cents in one byte each: a large group has 100,000 cells
     figure.add_heatmap(
-        z=np.rint(np.asarray(heat.values) * 100).astype(np.uint8), x=units, y=heat.rows, colorscale=COLOURS,
+        z=np.rint(np.asarray(heat.values) * 100).astype(np.uint8), x=places, y=heat.rows, colorscale=COLOURS,
         zmin=0, zmax=100, row=2, col=1, colorbar=colour_bar("importance, % of the row's largest"),
-        hovertemplate="%{y}<br>%{x}: %{z} % of the largest in this member<extra></extra>",
+        hovertemplate="%{y}<br>place %{x}: %{z} % of the largest in this member<extra></extra>",
+    )  # fmt: skip
+    # signs on what is picked: colour is never alone
+    figure.add_scatter(
+        x=[], y=[], mode="markers", marker={"size": 6, "color": "white"}, hoverinfo="skip",
+        row=1, col=1,
+    )  # fmt: skip
+    figure.add_shape(
+        type="line", xref="x2", yref="paper", x0=len(names) - 0.5, x1=len(names) - 0.5, y0=0, y1=1,
+        line={"color": MARK[scheme], "width": 3},
     )  # fmt: skip
     figure.update_yaxes(title={"text": "score", "font": {"size": 10}}, nticks=3, row=1, col=1, rangemode="tozero")
     figure.update_yaxes(**row_axis(heat.rows), row=2, col=1)
-    figure.update_xaxes(showticklabels=False, showgrid=False)
+    figure.update_xaxes(showticklabels=False, showgrid=False, range=[-0.5, len(names) - 0.5])
     figure.add_annotation(
-        text=f"{len(units)} units, most important first", showarrow=False, font={"size": 10},
+        text=f"{len(names)} units, most important first", showarrow=False, font={"size": 10},
         xref="paper", x=0.5, yref="paper", y=0, yanchor="top", yshift=-4,
     )  # fmt: skip
-    return styled(figure, scheme, TOP + SCORE_HEIGHT + rows + BOTTOM, BOTTOM)
+    styled(figure, scheme, TOP + SCORE_HEIGHT + rows + BOTTOM, BOTTOM)
+    figure.update_layout(
+        dragmode="select", selectdirection="h", meta={"colours": {"free": BAR[scheme], **units.COLOURS[scheme]}}
+    )
+    return figure
 
 
 def overview_figure(heat: Heatmap, scheme: str, chosen: str = "") -> go.Figure:

@@ -1,0 +1,112 @@
+/* Units picked by hand in the figure of the selected group: by the line, by a click, by dragging over some.
+ *
+ * A pick is kept for each group: `cut` goes, `keep` stays whatever is cut, `order` are all units from the most to the
+ * least important.
+ */
+
+(function () {
+    "use strict";
+
+    const SIGNS = 2; // the figure's trace of signs
+    const SIGN_HEIGHT = 0.12; // where they stand on the bars
+    const FIGURE = "#importance-group .js-plotly-plot";
+
+    function plot() {
+        return document.querySelector(FIGURE);
+    }
+
+    function nameOf(selection, groups) {
+        const group = selection && groups && groups.groups[selection.group];
+        return group && !group.lock ? group.name : null;
+    }
+
+    /** The picks after something has happened to the figure. */
+    function pick(click, brush, layout, cleared, shown, selection, groups, before) {
+        const no = window.dash_clientside.no_update;
+        const [{ prop_id: cause }] = window.dash_clientside.callback_context.triggered;
+        if (cause.startsWith("units-clear") || cause.startsWith("shown")) {
+            return before && Object.keys(before.picks).length ? { version: shown, picks: {} } : no;
+        }
+        const name = nameOf(selection, groups);
+        const figure = plot();
+        if (!name || !figure || !figure.data[0] || !figure.data[0].customdata) {
+            return no;
+        }
+        const known = before && before.version === shown ? before.picks : {};
+        const order = [...figure.data[0].customdata];
+        const now = known[name] || { cut: [], keep: [], order };
+        const next = changed(cause, { click, brush, layout }, { ...now, order });
+        return next ? { version: shown, picks: { ...known, [name]: next } } : no;
+    }
+
+    function changed(cause, { click, brush, layout }, now) {
+        if (cause.endsWith(".clickData") && click) {
+            return turned(now, [now.order[Math.round(click.points[0].x)]]);
+        }
+        if (cause.endsWith(".selectedData") && brush && brush.range) {
+            const range = Object.entries(brush.range).find(([axis]) => axis.startsWith("x"));
+            const [from, to] = range ? range[1] : [1, 0];
+            return turned(now, now.order.slice(Math.max(Math.ceil(from - 0.5), 0), Math.floor(to + 0.5) + 1));
+        }
+        const line = cause.endsWith(".relayoutData") && layout && layout["shapes[0].x0"];
+        return typeof line === "number" ? upTo(now, line) : null;
+    }
+
+    /* Units that are free go; all that go already stay; all that stay are free again. */
+    function turned(now, units) {
+        const [cut, keep] = [new Set(now.cut), new Set(now.keep)];
+        const all = (set) => units.every((unit) => set.has(unit));
+        const to = all(keep) ? null : all(cut) ? keep : cut;
+        for (const unit of units) {
+            cut.delete(unit);
+            keep.delete(unit);
+            if (to) {
+                to.add(unit);
+            }
+        }
+        return limited({ ...now, cut: [...cut], keep: [...keep] });
+    }
+
+    /* All units right of the line go, but those that are kept. */
+    function upTo(now, line) {
+        const keep = new Set(now.keep);
+        const cut = now.order.slice(Math.max(Math.round(line + 0.5), 0)).filter((unit) => !keep.has(unit));
+        return limited({ ...now, cut });
+    }
+
+    /* One unit has to stay: the most important. */
+    function limited(now) {
+        return now.cut.length < now.order.length ? now : { ...now, cut: now.cut.filter((unit) => unit !== now.order[0]) };
+    }
+
+    /** Show the picks in the figure. */
+    function paint(units, drawn, selection, groups) {
+        const figure = plot();
+        const name = nameOf(selection, groups);
+        if (!figure || !name || !figure.layout.meta || !figure.layout.meta.colours || !figure.data[0].customdata) {
+            return;
+        }
+        const { colours } = figure.layout.meta;
+        const own = (units && units.picks[name]) || { cut: [], keep: [] };
+        const [cut, keep] = [new Set(own.cut), new Set(own.keep)];
+        const order = [...figure.data[0].customdata];
+        const colour = (unit) => (cut.has(unit) ? colours.cut : keep.has(unit) ? colours.keep : colours.free);
+        const picked = order.map((unit, at) => [unit, at]).filter(([unit]) => cut.has(unit) || keep.has(unit));
+        const place = order.length - cut.size - 0.5;
+        const layout = { "shapes[0].x0": place, "shapes[0].x1": place, "shapes[0].y0": 0, "shapes[0].y1": 1, selections: [] };
+        window.Plotly.restyle(figure, { "marker.color": [order.map(colour)], selectedpoints: [null] }, [0]);
+        window.Plotly.update(
+            figure,
+            {
+                x: [picked.map(([, at]) => at)],
+                y: [picked.map(() => SIGN_HEIGHT * Math.max(...figure.data[0].y))],
+                "marker.symbol": [picked.map(([unit]) => (cut.has(unit) ? "x" : "diamond"))],
+            },
+            layout,
+            [SIGNS],
+        );
+    }
+
+    window.prunescope = Object.assign({}, window.prunescope, { units: { turned, upTo } });
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { units: { pick, paint } });
+})();
