@@ -48,6 +48,15 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a sweep of one version has found: plain numbers and names."""
+
+    criterion: str  # that rated the units
+    cuts: tuple[Cut, ...] = ()  # so far
+    original: float | None = None  # accuracy of the uncut version; None while the sweep runs, or where it ended early
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """What the person has clicked, or `Session.select` has chosen."""
 
@@ -103,7 +112,7 @@ class Session:
         self._lock = threading.RLock()
         self._redo: dict[int, int] = {}
         self._scores: dict[tuple[int, str], Scores] = {}
-        self._cuts: dict[int, list[Cut]] = {}
+        self._sweeps: dict[int, Sweep] = {}
         self._predictions: dict[int, Tensor] = {}
         self._latency_models: dict[int, LatencyModel] = {}
         self._evidence: dict[tuple[int, str | None], Evidence] = {}
@@ -227,25 +236,29 @@ class Session:
     def can_tune(self) -> bool:
         return self.train is not None or self.has_data
 
-    def sensitivity(self) -> tuple[Cut, ...]:
-        """What the sweeps of the version on screen have found so far."""
-        return tuple(self._cuts.get(self.version.id, ()))
+    def sweep(self, version: int | None = None) -> Sweep | None:
+        """What the last sweep of a version (the one on screen if None) has found so far; None before the first."""
+        return self._sweeps.get(self.version.id if version is None else version)
 
-    def sweep_starts(self, version: int) -> None:
-        """Forget what an earlier sweep of this version found."""
+    def keep_sweep(self, version: int, sweep: Sweep) -> None:
+        """Keep what a sweep of this version has found so far."""
         with self._lock:
-            self._cuts[version] = []
+            self._sweeps[version] = sweep
             self._revision += 1
 
-    def sweep_found(self, version: int, cut: Cut) -> None:
-        """Keep a result of a sweep of this version."""
-        with self._lock:
-            self._cuts[version].append(cut)
-            self._revision += 1
+    def add_trained(
+        self, base: Version, name: str, model: nn.Module, progress: Progress, pruned: Pruned | None = None
+    ) -> Version:
+        """Put a trained model on screen as a version, and measure it, in a job.
 
-    def add_tuned(self, base: Version, name: str, model: nn.Module, progress: Progress) -> Version:
-        """Put a model of the base's structure and new weights on screen as a version, and measure it, in a job."""
-        made = self._add(base, name, model, None)
+        Args:
+            base: What it was made from.
+            name: Of the new version.
+            model: Of the base's structure, or what `pruned` made of it, with new weights.
+            progress: Of the job.
+            pruned: The cut of the base that the training began with; None where there was none.
+        """
+        made = self._add(base, name, model, pruned)
         self._measure(made.id, progress)
         return self.versions[made.id]
 
