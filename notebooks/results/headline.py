@@ -25,7 +25,7 @@ from prunescope.explorer.gallery.models import DigitsResNet
 
 HERE = Path(__file__).parent
 SPEED_UPS = (2.57, 2.11)
-EPOCHS = (0.8, 0.6, 0.4)
+EPOCHS = (0.8, 0.4, 0.2)
 SEED = 0
 SPARSE = "group sparsity"
 
