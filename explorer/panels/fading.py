@@ -61,6 +61,7 @@ def layout() -> Component:
             dcc.Graph(id=ids.FADING_FIGURE, config=CONFIG, figure=empty("light", ""), responsive=True),
         ],
         id=ids.FADING,
+        className="fading",
         hidden=True,
     )
 
