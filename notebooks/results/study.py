@@ -59,6 +59,7 @@ class Task:
     parts: int = 1  # of an epoch: `batches` gives one, and a checkpoint and a step of the learning rate follow
     optimiser: Callable[[nn.Module, float], Optimizer] = adamw  # of a learning rate
     kinds: tuple[str | None, ...] = (None,)  # ways to cut where there are two, as in `plan`; None is whole rows
+    scopes: tuple[Scope, ...] = ("global",)  # what units are ranked against
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def gat() -> Task:
     x, edges, _, _ = digits_graph()
     return Task(
         "gat-digits-graph", DigitsGAT, (x, edges), lambda epoch: [digits_graph()], graph_loss, graph_accuracy,
-        epochs=120, rate=5e-3, tuning_epochs=60, kinds=("heads", "head dimensions"),
+        epochs=120, rate=5e-3, tuning_epochs=60, kinds=("heads", "head dimensions"), scopes=("local", "global"),
         data=f"{DIGITS}, as one graph of {NEIGHBOURS} nearest neighbours by pixels; transductive",
     )  # fmt: skip
 
