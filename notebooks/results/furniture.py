@@ -9,6 +9,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,16 +57,17 @@ def _numbers(entries: dict[str, str]) -> Iterator[str]:
 
 def surface(text: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Vertices (V, 3) and triangles (T, 3) of an OBJ file; a face of more corners becomes a fan."""
-    corners, triangles = [], []
+    corners: list[list[str]] = []
+    triangles: list[tuple[int, int, int]] = []
     for line in text.splitlines():
-        kind, _, rest = line.partition(" ")
-        if kind == "v":
-            corners.append([float(number) for number in rest.split()[:3]])
-        elif kind == "f":
-            numbers = [int(corner.split("/")[0]) for corner in rest.split()]
-            face = [number - 1 if number > 0 else len(corners) + number for number in numbers]
-            triangles += [(face[0], face[n], face[n + 1]) for n in range(1, len(face) - 1)]
-    return np.array(corners), np.array(triangles)
+        if line.startswith("v "):
+            corners.append(line.split()[1:4])
+        elif line.startswith("f "):
+            numbers = [int(corner.partition("/")[0]) for corner in line.split()[1:]]
+            # an OBJ file counts from 1, and with negative numbers back from its latest vertex
+            first, *rest = (n - 1 if n > 0 else len(corners) + n for n in numbers)
+            triangles += [(first, b, c) for b, c in pairwise(rest)]
+    return np.array(corners, dtype=float), np.array(triangles)
 
 
 def points(text: str, chance: np.random.Generator) -> NDArray[np.float32]:
@@ -81,17 +83,22 @@ def points(text: str, chance: np.random.Generator) -> NDArray[np.float32]:
     return (found / np.linalg.norm(found, axis=1).max()).astype(np.float32)
 
 
-def sampled(folder: Path = FOLDER) -> tuple[Tensor, Tensor]:
-    """Points (N, SAMPLED, 3) and classes (N,) of all shapes.
+def catalogues() -> list[Path]:
+    """Their files.
 
     Raises:
-        NoData: the catalogues are not there.
+        NoData: there are none.
     """
-    files = sorted(folder.glob("*.sh3f"))
-    if not files:
-        raise NoData(f"no *.sh3f in {folder}: on Debian, apt-get install sweethome3d-furniture")
+    files = sorted(FOLDER.glob("*.sh3f"))
+    if files:
+        return files
+    raise NoData(f"no *.sh3f in {FOLDER}: on Debian, apt-get install sweethome3d-furniture")
+
+
+def sampled() -> tuple[Tensor, Tensor]:
+    """Points (N, SAMPLED, 3) and classes (N,) of all shapes."""
     clouds, classes, chance = [], [], np.random.default_rng(0)
-    for path in files:
+    for path in catalogues():
         with zipfile.ZipFile(path) as file:
             for model, name in sorted(catalogue(file).items()):
                 clouds.append(points(file.read(model).decode("latin-1"), chance))

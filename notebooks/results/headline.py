@@ -1,7 +1,7 @@
 """ResNet-56 on Fashion-MNIST: with group sparsity before the cut and without, at the paper's two speed-ups.
 
 `python -m notebooks.results.headline` goes on where it was killed, a tenth of an epoch lost at most. `--epochs TRAIN
-BRANCH TUNE` gives it longer or shorter; `--minute --logs FOLDER` is a short one on a network of 8 layers.
+BRANCH TUNE` gives it longer or shorter; `--minute --logs FOLDER` is a short one, on a network of 8 layers.
 """
 
 from __future__ import annotations
@@ -92,10 +92,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=float, nargs=3, default=EPOCHS, metavar=("TRAIN", "BRANCH", "TUNE"))
     parser.add_argument("--data", type=Path, default=fashion.FOLDER, help="folder of the four files of Fashion-MNIST")
-    parser.add_argument("--minute", action="store_true", help="8 layers, short, one speed-up; give --logs too")
+    parser.add_argument("--minute", action="store_true", help="8 layers and one speed-up; give --logs too")
     parser.add_argument("--logs", type=Path, default=HERE / "logs", help="folder of logs and checkpoints")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    epochs = (0.2, 0.1, 0.1) if options.minute else tuple(options.epochs)
-    chosen = task(options.data, epochs, blocks=1 if options.minute else 9)
-    study(chosen, epochs[1], options.logs / "headline.jsonl", SPEED_UPS[:1] if options.minute else SPEED_UPS)
+    chosen = task(options.data, tuple(options.epochs), blocks=1 if options.minute else 9)
+    study(chosen, options.epochs[1], options.logs / "headline.jsonl", SPEED_UPS[:1] if options.minute else SPEED_UPS)

@@ -82,8 +82,13 @@ class Run:
 
 
 def short(task: Task) -> Task:
-    """The task with a twentieth of its epochs: whether all runs, not how well."""
-    return replace(task, epochs=max(1, task.epochs // 20), tuning_epochs=max(1, task.tuning_epochs // 20))
+    """The task with a twentieth of its epochs, of at most 20 batches: whether all runs, not how well."""
+    return replace(
+        task,
+        batches=lambda epoch: task.batches(epoch)[:20],
+        epochs=max(1, task.epochs // 20),
+        tuning_epochs=max(1, task.tuning_epochs // 20),
+    )
 
 
 def trained(task: Task, seed: int, folder: Path) -> nn.Module:
