@@ -164,7 +164,7 @@
         if (one && group === null) return "Click a layer to see what a cut of its group leaves.";
         if (!one && !ledger.all.length) return null;
         // the line under Apply says why
-        if (one && ledger.sizes[group] === undefined) return null;
+        if (sharesNothingOut(wish) || (one && ledger.sizes[group] === undefined)) return null;
         if (wish.aim === "latency") return note("Apply times some cuts beside the original, and corrects the one it takes.");
         const removed = answer(ledger, wish, one ? group : null);
         return units && units.version === ledger.version ? withPicks(removed, units.picks, groups) : removed;
@@ -215,6 +215,11 @@
         return Boolean(job) && !job.over;
     }
 
+    /** Whether the aim is one that a sweep cannot be asked for. */
+    function sharesNothingOut(wish) {
+        return wish.where === "all" && wish.ranked === "sensitivity" && ["ratio", "latency"].includes(wish.aim);
+    }
+
     /** Why Apply cannot be pressed; "" where it can. Asks the groups, which are there before the ledger is. */
     function obstacle(wish, selection, groups, job) {
         if (running(job)) return `Apply waits for the job that is running: ${job.title}.`;
@@ -225,6 +230,7 @@
         if (one && group.lock) return `${group.name} is locked: ${group.lock}.`;
         const open = one ? [group] : groups.groups.filter((each) => !each.lock);
         if (!open.length) return "No group of this model can be cut.";
+        if (sharesNothingOut(wish)) return "The sweep shares out MACs, parameters or bytes: aim at one of them.";
         const local = wish.aim === "ratio" && (one || wish.ranked === "local");
         if (local && !open.some((each) => taken(each.size, wish.percent / 100))) {
             return "This share removes no unit: choose a larger one.";

@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+from torch.utils._pytree import tree_leaves
 
 from prunescope.core.errors import BadInput, TrainingFailed
 from prunescope.core.evidence import Loss
 from prunescope.core.inputs import as_call
-from prunescope.core.measure import Cancel, Evaluate, accuracy, keeping_mode
+from prunescope.core.measure import Cancel, Evaluate, accuracy, evaluating, keeping_mode
+from prunescope.core.run import plain_output
 
 Batches: TypeAlias = Iterable[Any] | Callable[[int], Iterable[Any]]
 """Batches that can be read anew each epoch, or a function of the epoch's number (from 0) that gives them."""
@@ -108,33 +110,84 @@ def _run(model: nn.Module, batch: Any) -> None:
 
 
 def distilled(
-    forward: Callable[[nn.Module, Any], Tensor],
-    criterion: Callable[[Tensor, Any], Tensor],
+    loss: Loss,
     teacher: nn.Module,
     *,
+    logits: Callable[[Any], Tensor] | None = None,
     temperature: float = 4.0,
     share: float = 0.7,
 ) -> Loss:
     """A loss that also asks for the teacher's answers (Hinton et al., Distilling the Knowledge, 2015).
 
+    The teacher is run on what `loss` runs the model on: any loss serves that calls the model.
+
     Args:
-        forward: `forward(model, batch)` gives the logits (..., classes).
-        criterion: `criterion(logits, batch)` gives the ordinary loss.
+        loss: The ordinary loss.
         teacher: The original. It is run in eval mode without gradients.
+        logits: `logits(output)` gives the logits (..., classes) of what the model returns; its first tensor
+            (examples, classes) if None.
         temperature: Both models' logits are divided by it.
         share: Weight of the teacher's part, 0 to 1; the ordinary loss has the rest.
+
+    Raises:
+        BadInput: when the loss is called: it does not call the model, or the model returns no such logits.
     """
+    answer = logits or first_logits
 
-    def loss(model: nn.Module, batch: Any) -> Tensor:
-        logits = forward(model, batch)
-        with torch.no_grad(), keeping_mode(teacher):
-            teacher.eval()
-            wanted = functional.log_softmax(forward(teacher, batch) / temperature, dim=-1)
-        given = functional.log_softmax(logits / temperature, dim=-1)
-        apart = functional.kl_div(given, wanted, reduction="none", log_target=True).sum(-1).mean()
-        return (1 - share) * criterion(logits, batch) + share * temperature**2 * apart
+    def with_teacher(model: nn.Module, batch: Any) -> Tensor:
+        calls: list[tuple[Any, Any, Any]] = []
+        hook = model.register_forward_hook(lambda _, *call: calls.append(call), with_kwargs=True)
+        try:
+            ordinary = loss(model, batch).mean()
+        finally:
+            hook.remove()
+        if not calls:
+            raise BadInput(
+                asked="learn from the teacher",
+                found="the loss does not call the model itself",
+                where="loss(model, batch)",
+                what_to_do="call model(...) in it, not a part of the model",
+            )
+        apart = [_apart(answer(output), _taught(teacher, answer, *call), temperature) for *call, output in calls]
+        return (1 - share) * ordinary + share * temperature**2 * torch.stack(apart).mean()
 
-    return loss
+    return with_teacher
+
+
+def first_logits(output: Any) -> Tensor:
+    """The first tensor of what a model returns, as logits (examples, classes).
+
+    Raises:
+        BadInput: it is no tensor of two dimensions and at least two classes.
+    """
+    leaves = [leaf for leaf in tree_leaves(plain_output(output)) if isinstance(leaf, Tensor)]
+    if leaves and not (problem := no_logits(tuple(leaves[0].shape))):
+        return leaves[0]
+    raise BadInput(
+        asked="logits of what the model returns",
+        found=problem if leaves else "it returns no tensor",
+        where="the model's output",
+        what_to_do="give logits=, a function of the output that gives the logits (..., classes)",
+    )
+
+
+def no_logits(shape: tuple[int, ...]) -> str:
+    """Why an output of this shape is no logits (examples, classes); "" where it may be."""
+    if len(shape) == 2 and shape[1] > 1:
+        return ""
+    return f"the first output is {shape}, not (examples, classes)"
+
+
+@torch.no_grad()
+def _taught(teacher: nn.Module, answer: Callable[[Any], Tensor], args: Any, kwargs: Any) -> Tensor:
+    with evaluating(teacher):
+        return answer(teacher(*args, **kwargs))
+
+
+def _apart(given: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+    """The mean Kullback-Leibler divergence of two models' logits (..., classes), softened."""
+    log_given, log_wanted = (functional.log_softmax(logits / temperature, dim=-1) for logits in (given, wanted))
+    return functional.kl_div(log_given, log_wanted, reduction="none", log_target=True).sum(-1).mean()
 
 
 def fine_tune(  # noqa: PLR0913  one verb, and each argument a choice of its own

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
 from dataclasses import asdict, dataclass, field
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RATIOS = (0.125, 0.25, 0.5, 0.75, 0.9)
-_HALVINGS = 40  # of the interval of the loss of accuracy that is allowed
+_SLACK = 1e-9  # a share of 0.29 of 100 units is 29 of them, whatever binary fractions say
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,28 +169,40 @@ def allocated(
             what_to_do="give one of them, for example macs=0.4",
         )
     ((name, share),) = given.items()
-    book = ledger(graph)
+    book, order = ledger(graph), removal_order(graph, found)
 
-    def made(loss: float) -> Plan:
-        return plan(graph, scores, ratios={group: found.ratio(group, loss) for group in found.groups}, **options)
+    def made(count: int) -> Plan:
+        taken = Counter(order[:count])
+        ratios = {group: taken[group] / graph.groups_by_name[group].size for group in found.groups}
+        return plan(graph, scores, ratios=ratios, **options)
 
-    def left(cut: Plan) -> float:
-        removed = {graph.group(r.group).index: r.units for r in cut.removals}
+    def left(count: int) -> float:
+        removed = {graph.group(r.group).index: r.units for r in made(count).removals}
         return book.amount(name, removed) / max(book.amount(name, {}), 1)
 
-    worst = min((c.accuracy for c in found.cuts if c.accuracy is not None), default=found.original)
-    low, high = 0.0, max(found.original - worst, 0.0)
-    if left(made(high)) > share:
+    if left(len(order)) > share:
         raise BadPlan(
             asked=f"leave {share:.1%} of the {name}",
-            found=f"the largest ratios that were swept leave {left(made(high)):.1%}",
+            found=f"the largest ratios that were swept leave {left(len(order)):.1%}",
             where="argument found",
             what_to_do="sweep larger ratios, or ask for more to be left",
         )
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if left(made(middle)) <= share else (middle, high)
-    return made(high)
+    return made(bisect_left(range(len(order)), True, key=lambda count: left(count) <= share))
+
+
+def removal_order(graph: DependencyGraph, found: Sensitivity) -> list[str]:
+    """The group of each unit in the order in which an allocation takes them, as far as was swept."""
+    times = []
+    for name in found.groups:
+        size = graph.groups_by_name[name].size
+        ratios, accuracies = np.array(found.curve(name)).T
+        units = np.arange(1, int(size * ratios[-1] + _SLACK) + 1) / size
+        lost = found.original - accuracies
+        # a curve that rises again gives nothing back: no ratio costs less than a smaller one
+        worst = np.maximum.accumulate(lost)[np.searchsorted(ratios, units, side="right") - 1]
+        costs = np.maximum(worst, np.interp(units, ratios, lost))
+        times += [(cost, unit, name) for cost, unit in zip(costs, units, strict=True)]
+    return [name for _, _, name in sorted(times)]
 
 
 def _measured(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from prunescope.core.criteria import criterion_named
 from prunescope.core.errors import BadInput, BadPlan, PrunescopeError
 from prunescope.core.graph import DependencyGraph, Group, Side
 from prunescope.core.plan import Plan, cut_groups, plan_units
 from prunescope.core.ranking import Scope
-from prunescope.core.targets import plan
+from prunescope.core.sensitivity import Sensitivity, allocated
+from prunescope.core.targets import COUNTED, plan
 from prunescope.explorer import training
 from prunescope.explorer.chains import Tie, tie
 from prunescope.explorer.export import export_in_background
@@ -24,6 +26,9 @@ Aim: TypeAlias = Literal["ratio", "macs", "parameters", "bytes", "latency"]
 AIMS: Mapping[Aim, str] = MappingProxyType(
     {"ratio": "units", "macs": "MACs", "parameters": "parameters", "bytes": "bytes", "latency": "latency"}
 )
+
+
+Ranked: TypeAlias = Scope | Literal["sensitivity"]  # or shared out by what a sweep found
 
 
 def selected_group(session: Session, selection: Mapping[str, Any] | None) -> Group | None:
@@ -66,7 +71,7 @@ class Wish:
     where: Where = "all"
     criterion: str = "magnitude"
     aim: Aim = "ratio"
-    ranked: Scope = "local"  # only for cuts of all groups
+    ranked: Ranked = "local"  # only for cuts of all groups
     round_to: int = 1
 
     def __str__(self) -> str:
@@ -143,15 +148,13 @@ def planned(session: Session, wish: Wish, selection: Mapping[str, Any] | None, p
             what_to_do="click a layer first, or choose All groups",
         )
     names = [group.name] if wish.where == "group" and group else None
-    aim: dict[str, Any] = {wish.aim: wish.percent / 100}
-    made = plan(
-        graph,
-        session.scores(wish.criterion),
-        **aim,
-        scope="local" if names else wish.ranked,
-        round_to=wish.round_to,
-        groups=names,
-    )
+    scores = session.scores(wish.criterion)
+    if wish.ranked == "sensitivity" and names is None:
+        _check_shared_out(wish)
+        aim: dict[str, Any] = {wish.aim: wish.percent / 100}
+        made = allocated(graph, scores, swept(session, wish.criterion), round_to=wish.round_to, **aim)
+    else:
+        made = plan(graph, scores, **_options(wish, names))
     if picks.cut or picks.keep:
         made = _with_picks(graph, made, picks)
     if made.removals:
@@ -162,6 +165,43 @@ def planned(session: Session, wish: Wish, selection: Mapping[str, Any] | None, p
         found="the cut removes no unit",
         where=f"groups of {smallest} units and more" if smallest else "a model without groups that can be cut",
         what_to_do="choose a larger cut",
+    )
+
+
+def _options(wish: Wish, names: Sequence[str] | None) -> dict[str, Any]:
+    """A wish as `plan` takes it."""
+    scope = "local" if names else wish.ranked
+    return {wish.aim: wish.percent / 100, "scope": scope, "round_to": wish.round_to, "groups": names}
+
+
+def swept(session: Session, criterion: str) -> Sensitivity:
+    """What the sweep of the version on screen found.
+
+    Raises:
+        BadPlan: none is done, or its units were rated otherwise.
+    """
+    sweep = session.sweep()
+    if sweep is not None and sweep.original is not None and sweep.criterion == criterion:
+        return Sensitivity(sweep.original, sweep.cuts)
+    found = "there is no complete sweep of it"
+    if sweep is not None and sweep.original is not None:
+        found = f"its sweep rated units by {criterion_named(sweep.criterion).label}"
+    raise BadPlan(
+        asked=f"share out a cut of {session.version.name} by what a sweep found",
+        found=found,
+        where="Importance, Sensitivity",
+        what_to_do="measure the sensitivity there, with the same way to rate units; or rank units in another way",
+    )
+
+
+def _check_shared_out(wish: Wish) -> None:
+    if wish.aim in COUNTED:
+        return
+    raise BadPlan(
+        asked=f"share out {wish} by what a sweep found",
+        found=f"it shares out {', '.join(COUNTED)}, not {AIMS[wish.aim]}",
+        where="Cut, Aim at a share of",
+        what_to_do="choose another aim, or rank units in another way",
     )
 
 
@@ -177,6 +217,32 @@ def apply(session: Session, wish: Wish, selection: Mapping[str, Any] | None, pic
     if wish.aim == "latency":
         return session.apply_in_background(lambda: planned(session, wish, selection, picks), name)
     return session.apply_in_background(planned(session, wish, selection, picks), name)
+
+
+def apply_in_steps(
+    session: Session, wish: Wish, selection: Mapping[str, Any] | None, steps: int, epochs: int, taught: bool
+) -> JobState:
+    """Start the job that makes the same cut in steps, with fine-tuning in between.
+
+    Raises:
+        BadPlan: as `apply` does; or the cut is shared out by a sweep, which knows the version on screen alone.
+        BadInput: there is nothing to train with.
+    """
+    _check_idle(session, "cut in steps")
+    group = selected_group(session, selection) if wish.where == "group" else None
+    if wish.ranked == "sensitivity" and group is None:
+        raise BadPlan(
+            asked="cut in steps, shared out by what a sweep found",
+            found="the sweep is of the version on screen, and not of those between",
+            where="Cut, Rank units",
+            what_to_do="rank units in another way, or apply the cut at once",
+        )
+    if wish.aim != "latency":
+        # what cannot be had is said at once, and not by the job
+        planned(session, wish, selection)
+    name = f"{wish} of {group.name}" if group else _named(wish)
+    options = _options(wish, [group.name] if group else None)
+    return training.in_steps(session, steps, epochs, taught, name, wish.criterion, options)
 
 
 def apply_picked(session: Session, picks: Picks) -> JobState:
@@ -198,15 +264,15 @@ def _named(wish: Wish) -> str:
     return f"{wish} of all groups" if wish.aim == "ratio" else str(wish)
 
 
-def tune(session: Session, epochs: int = training.EPOCHS) -> JobState:
-    """Start the job that fine-tunes the version on screen.
+def tune(session: Session, epochs: int = training.EPOCHS, taught: bool = False) -> JobState:
+    """Start the job that fine-tunes the version on screen; `taught`: by the original's answers too.
 
     Raises:
         BadInput: there is nothing to train with.
         BadPlan: a job is already running.
     """
     _check_idle(session, "fine-tune")
-    return training.tune(session, epochs)
+    return training.tune(session, epochs, taught)
 
 
 def sparsify(session: Session, epochs: int, strength: float) -> JobState:

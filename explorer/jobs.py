@@ -13,6 +13,16 @@ from prunescope.core.errors import PrunescopeError
 
 
 @dataclass(frozen=True, slots=True)
+class Pull:
+    """What sparse training does to one group in an epoch."""
+
+    group: str  # its name
+    faded: float  # share of its units under a hundredth of the largest
+    norm: float  # sum of the squares of all weights of all its units
+    gamma: float  # mean over its units: how strongly they are pulled to zero
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """What a training job knows after an epoch."""
 
@@ -20,6 +30,7 @@ class Point:
     loss: float
     accuracy: float | None  # None where it is not measured
     faded: float | None  # share of the units under a hundredth of their group's largest; None without sparsity
+    groups: tuple[Pull, ...] = ()  # each group under sparse training; none without
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,15 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a sweep of one version has found: plain numbers and names."""
+
+    criterion: str  # that rated the units
+    cuts: tuple[Cut, ...] = ()  # so far
+    original: float | None = None  # accuracy of the uncut version; None while the sweep runs, or where it ended early
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """What the person has clicked, or `Session.select` has chosen."""
 
@@ -123,7 +132,7 @@ class Session:
         self._lock = threading.RLock()
         self._redo: dict[int, int] = {}
         self._scores: dict[tuple[int, str], Scores] = {}
-        self._cuts: dict[int, list[Cut]] = {}
+        self._sweeps: dict[int, Sweep] = {}
         self._predictions: dict[int, Tensor] = {}
         self._latency_models: dict[int, LatencyModel] = {}
         self._evidence: dict[tuple[int, str | None], Evidence] = {}
@@ -250,25 +259,29 @@ class Session:
     def can_tune(self) -> bool:
         return self.train is not None or self.has_data
 
-    def sensitivity(self) -> tuple[Cut, ...]:
-        """What the sweeps of the version on screen have found so far."""
-        return tuple(self._cuts.get(self.version.id, ()))
+    def sweep(self, version: int | None = None) -> Sweep | None:
+        """What the last sweep of a version (the one on screen if None) has found so far; None before the first."""
+        return self._sweeps.get(self.version.id if version is None else version)
 
-    def sweep_starts(self, version: int) -> None:
-        """Forget what an earlier sweep of this version found."""
+    def keep_sweep(self, version: int, sweep: Sweep) -> None:
+        """Keep what a sweep of this version has found so far."""
         with self._lock:
-            self._cuts[version] = []
+            self._sweeps[version] = sweep
             self._changed()
 
-    def sweep_found(self, version: int, cut: Cut) -> None:
-        """Keep a result of a sweep of this version."""
-        with self._lock:
-            self._cuts[version].append(cut)
-            self._changed()
+    def add_trained(
+        self, base: Version, name: str, model: nn.Module, progress: Progress, pruned: Pruned | None = None
+    ) -> Version:
+        """Put a trained model on screen as a version, and measure it, in a job.
 
-    def add_tuned(self, base: Version, name: str, model: nn.Module, progress: Progress) -> Version:
-        """Put a model of the base's structure and new weights on screen as a version, and measure it, in a job."""
-        made = self._add(base, name, model, None)
+        Args:
+            base: What it was made from.
+            name: Of the new version.
+            model: Of the base's structure, or what `pruned` made of it, with new weights.
+            progress: Of the job.
+            pruned: The cut of the base that the training began with; None where there was none.
+        """
+        made = self._add(base, name, model, pruned)
         self._measure(made.id, progress)
         return self.versions[made.id]
 
@@ -391,7 +404,7 @@ class Session:
         """What the page shows is another, and so is what is kept."""
         self._revision += 1
         if self._store is not None:
-            sweeps = {str(number): [asdict(cut) for cut in cuts] for number, cuts in self._cuts.items()}
+            sweeps = {str(number): asdict(sweep) for number, sweep in self._sweeps.items()}
             self._store.write(Stored([_version_record(version) for version in self._versions], self._current, sweeps))
 
     def _restore(self, store: Store) -> None:
@@ -405,7 +418,7 @@ class Session:
             if parent is not None:
                 self._redo[parent] = number
         if stored:
-            self._cuts = {int(number): [Cut(**cut) for cut in cuts] for number, cuts in stored.sweeps.items()}
+            self._sweeps = {int(number): _sweep_again(sweep) for number, sweep in stored.sweeps.items()}
             self._current = stored.current if 0 <= stored.current < len(self._versions) else ORIGINAL
 
     def _version_again(self, store: Store, number: int, parent: Version) -> Version:
@@ -493,6 +506,10 @@ def _version_record(version: Version) -> dict[str, Any]:
         "problem": version.problem,
         "verified": version.verified or (str(checked) if checked else ""),
     }
+
+
+def _sweep_again(record: Mapping[str, Any]) -> Sweep:
+    return Sweep(record["criterion"], tuple(Cut(**cut) for cut in record["cuts"]), record["original"])
 
 
 def _measured(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Stored:
 
     versions: Sequence[Mapping[str, Any]]  # the fields that are no objects, in the order of their ids
     current: int  # id of the version that was on screen
-    sweeps: Mapping[str, Sequence[Mapping[str, Any]]]  # id of a version -> what a sensitivity sweep found
+    sweeps: Mapping[str, Mapping[str, Any]]  # id of a version -> what a sensitivity sweep found
 
 
 class Store:

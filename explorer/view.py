@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from prunescope.core.graph import Side
 from prunescope.core.importance import Scores, member_importance
 from prunescope.core.plan import cut_groups
 from prunescope.core.ranking import Scope, classes, ranking
+from prunescope.core.sensitivity import Sensitivity, removal_order
 from prunescope.core.targets import COUNTED, rounding_steps
 from prunescope.explorer.jobs import JobState
 from prunescope.explorer.layers import enclosing, output_units
@@ -296,7 +297,13 @@ def overview_heatmap(graph: DependencyGraph, scores: Scores) -> Heatmap:
     return Heatmap(values, tuple(rows), tuple(range(OVERVIEW_BINS)), ())
 
 
-def ledger_record(graph: DependencyGraph, scores: Scores, ranked: Scope = "local", round_to: int = 1) -> dict[str, Any]:
+def ledger_record(
+    graph: DependencyGraph,
+    scores: Scores,
+    ranked: Scope = "local",
+    round_to: int = 1,
+    swept: Sensitivity | None = None,
+) -> dict[str, Any]:
     """What the page needs to say parameters and MACs while the slider moves, for cuts of the least important units.
 
     Returns:
@@ -305,7 +312,8 @@ def ledger_record(graph: DependencyGraph, scores: Scores, ranked: Scope = "local
         summed. `sizes`: group -> K. `all`: the groups that a cut of the whole model takes. `classes`: of each set of
         groups whose units are ranked together their number, and the group of each unit in the order in which they go,
         or the only group. `steps`: group -> the multiple in which its units stay, where that is not 1. `widths`: as
-        `dims`, of the layers' outputs; `layers`: layer -> position in `widths`.
+        `dims`, of the layers' outputs; `layers`: layer -> position in `widths`. Where a sweep is given, it ranks all
+        units together.
     """
     book, groups = ledger(graph), cut_groups(graph)
     order = {group.index: scores[group.name].argsort(stable=True).numpy() for group in graph.groups}
@@ -320,7 +328,9 @@ def ledger_record(graph: DependencyGraph, scores: Scores, ranked: Scope = "local
         "layers": layers,
         "sizes": {str(group.index): group.size for group in graph.groups},
         "all": [group.index for group in groups],
-        "classes": [_class_record(graph, scores, peers) for peers in classes(graph, groups, ranked)],
+        "classes": [_swept_record(graph, swept)]
+        if swept
+        else [_class_record(graph, scores, peers) for peers in classes(graph, groups, ranked)],
         "steps": {str(g): step for g, step in rounding_steps(graph, round_to).items() if step > 1},
     }
 
@@ -332,6 +342,11 @@ def _class_record(graph: DependencyGraph, scores: Scores, peers: Sequence[Group]
     times = ranking(graph, scores, peers, "global", most={g.index: g.size - 1 for g in peers}, fixed={}).times
     owner = np.repeat(list(times), [found.size for found in times.values()])
     return [total, owner[np.argsort(np.concatenate(list(times.values())), kind="stable")].tolist()]
+
+
+def _swept_record(graph: DependencyGraph, swept: Sensitivity) -> list[Any]:
+    order = [graph.groups_by_name[name].index for name in removal_order(graph, swept)]
+    return [len(order), order]
 
 
 def _dim_record(dim: CountedDim, order: Mapping[int, Any]) -> list[Any]:
@@ -349,7 +364,10 @@ def _product_record(product: Product) -> list[int]:
 
 def job_record(job: JobState | None) -> dict[str, Any] | None:
     """How a job stands, for the page to see whether anything changed and whether one is running."""
-    return {**asdict(job), "over": job.is_over} if job else None
+    if job is None:
+        return None
+    # the page asks with it again and again: how many points there are says that there is another one
+    return {**asdict(replace(job, curve=())), "epochs": len(job.curve), "over": job.is_over}
 
 
 def version_rows(session: Session) -> list[dict[str, Any]]:

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from prunescope.core import CRITERIA
 from prunescope.core.errors import PrunescopeError
 from prunescope.core.latency import LatencyModel
-from prunescope.core.ranking import Scope
 from prunescope.explorer import ids
 from prunescope.explorer.actions import (
     AIMS,
+    Ranked,
     Wish,
     apply,
-    message,
     picked,
     predict_latency,
-    recalibrate,
-    sparsify,
-    tune,
+    swept,
 )
 from prunescope.explorer.aria import aria
 from prunescope.explorer.jobs import JobState
+from prunescope.explorer.panels import fading, training
 from prunescope.explorer.panels.curves import curves
+from prunescope.explorer.panels.words import error_note
 from prunescope.explorer.session import Session, Version
-from prunescope.explorer.training import EPOCHS, STRENGTH
 from prunescope.explorer.view import criteria_options, exact, job_record, ledger_record, quantity
 
 LARGEST_PERCENT = 95
@@ -62,7 +60,7 @@ def layout(session: Session) -> Component:
             html.Div(
                 [
                     _choice(ids.CRITERION, "Rate units by", criteria_options(session), next(iter(CRITERIA))),
-                    _choice(ids.RANKED, "Rank units", RANKED_OPTIONS, "local"),
+                    _choice(ids.RANKED, "Rank units", ranked_options(session), "local"),
                     _choice(ids.AIM, "Aim at a share of", AIM_OPTIONS, "ratio"),
                     _choice(ids.ROUND_TO, "Round sizes to", ROUND_OPTIONS, "1"),
                 ],
@@ -93,23 +91,15 @@ def layout(session: Session) -> Component:
             html.Div(
                 [
                     html.Button("Apply", id=ids.APPLY, className="button primary", n_clicks=0),
-                    html.Button(
-                        "Fine-tune",
-                        id=ids.TUNE,
-                        className="button",
-                        n_clicks=0,
-                        disabled=not session.can_tune,
-                        title="Train the version on screen for a few epochs, as a new version"
-                        if session.can_tune
-                        else "Needs a train function: explore(..., train=train), or batches and loss",
-                    ),
+                    training.tune_button(session),
                     html.Button("Cancel", id=ids.CANCEL, className="button", n_clicks=0, hidden=True),
                 ],
                 className="button-row",
             ),
             html.Div(id=ids.APPLY_NOTE, className="muted"),
-            training(session),
+            training.layout(session),
             html.Div(job_note(session.last_job), id=ids.JOB, role="status"),
+            fading.layout(),
             html.Div(id=ids.MESSAGE, role="alert"),
             html.Div(result_note(session), id=ids.RESULT, **aria(live="polite")),
             dcc.Store(id=ids.LEDGER),
@@ -120,51 +110,6 @@ def layout(session: Session) -> Component:
     )
 
 
-def training(session: Session) -> Component:
-    """What else can be done to the weights of the version on screen; folded away at first."""
-    off = not session.has_data
-    needs = "Needs data: explore(..., batches=batches, loss=loss)" if off else None
-
-    def button(name: str, label: str, title: str) -> Component:
-        return html.Button(label, id=name, className="button", n_clicks=0, disabled=off, title=needs or title)
-
-    return html.Details(
-        [
-            html.Summary("Train and recover"),
-            html.P(
-                "Sparse training drives the units that matter least to zero before a cut, so that the cut costs less. "
-                "After a cut, fine-tune, or measure the normalisation statistics anew. Each makes a new version.",
-                className="muted",
-            ),
-            html.Div(
-                [
-                    dmc.NumberInput(
-                        id=ids.EPOCHS, label="Epochs", value=EPOCHS, min=1, max=1000, allowDecimal=False, size="xs"
-                    ),
-                    dmc.NumberInput(
-                        id=ids.STRENGTH,
-                        label="Strength of sparsity",
-                        value=STRENGTH,
-                        min=0,
-                        step=STRENGTH,
-                        decimalScale=6,
-                        size="xs",
-                    ),
-                ],
-                className="choices",
-            ),
-            html.Div(
-                [
-                    button(ids.SPARSIFY, "Train sparsely", "Train with group sparsity, as a new version"),
-                    button(ids.RECALIBRATE, "Recalibrate", "Measure running means and variances anew"),
-                ],
-                className="button-row",
-            ),
-        ],
-        className="training",
-    )
-
-
 def _choice(name: str, label: str, options: Sequence[Mapping[str, Any]], value: str) -> Component:
     select: Component = dmc.Select(
         id=name, label=label, data=list(options), value=value, allowDeselect=False, size="xs"
@@ -172,7 +117,17 @@ def _choice(name: str, label: str, options: Sequence[Mapping[str, Any]], value: 
     return select
 
 
+def ranked_options(session: Session) -> list[dict[str, Any]]:
+    """How units can be ranked; what a sweep would allow is listed, but cannot be chosen before it is done."""
+    sweep = session.sweep()
+    done = sweep is not None and sweep.original is not None
+    label = "as the sweep allows" if done else "as a sweep allows: measure the sensitivity first"
+    return [*RANKED_OPTIONS, {"value": "sensitivity", "label": label, "disabled": not done}]
+
+
 def register(app: Dash, session: Session) -> None:
+    training.register(app, session)
+    fading.register(app, session)
     app.clientside_callback(
         ClientsideFunction("cut", "wish"),
         Output(ids.CUT_WISH, "data"),
@@ -222,6 +177,10 @@ def register(app: Dash, session: Session) -> None:
         fitted = latency_record(session.latency_model())
         return result_note(session), no_update if fitted == known else fitted, fitted is not None
 
+    @app.callback(Output(ids.RANKED, "data"), Input(ids.REVISION, "data"), prevent_initial_call=True)
+    def offer(revision: int) -> list[dict[str, Any]]:
+        return ranked_options(session)
+
     @app.callback(
         Output(ids.LEDGER, "data"),
         Output(ids.RATING_MESSAGE, "children"),
@@ -232,10 +191,12 @@ def register(app: Dash, session: Session) -> None:
         Input(ids.FITTED, "data"),
     )
     def account(
-        shown: int, criterion: str, ranked: Scope, round_to: str, fitted: Any
+        shown: int, criterion: str, ranked: Ranked, round_to: str, fitted: Any
     ) -> tuple[dict[str, Any], Component | None]:
         try:
-            record = ledger_record(session.version.graph, session.scores(criterion), ranked, int(round_to))
+            found = swept(session, criterion) if ranked == "sensitivity" else None
+            scope = "global" if ranked == "sensitivity" else ranked
+            record = ledger_record(session.version.graph, session.scores(criterion), scope, int(round_to), found)
             return {**record, "version": session.version.id, "latency": latency_record(session.latency_model())}, None
         except PrunescopeError as error:
             return {}, error_note(error)
@@ -259,23 +220,12 @@ def register(app: Dash, session: Session) -> None:
     @app.callback(
         Output(ids.MESSAGE, "children", allow_duplicate=True),
         Output(ids.JOB_STATE, "data", allow_duplicate=True),
-        Input(ids.TUNE, "n_clicks"),
-        Input(ids.SPARSIFY, "n_clicks"),
-        Input(ids.RECALIBRATE, "n_clicks"),
         Input(ids.PREDICT, "n_clicks"),
-        State(ids.EPOCHS, "value"),
-        State(ids.STRENGTH, "value"),
         prevent_initial_call=True,
     )
-    def work(tuned: int, sparse: int, recalibrated: int, asked: int, epochs: float, strength: float) -> Any:
-        jobs: dict[str, Callable[[], JobState]] = {
-            ids.TUNE: lambda: tune(session, int(epochs or 0)),
-            ids.SPARSIFY: lambda: sparsify(session, int(epochs or 0), float(strength or 0)),
-            ids.RECALIBRATE: lambda: recalibrate(session),
-            ids.PREDICT: lambda: predict_latency(session),
-        }
+    def fit(clicks: int) -> Any:
         try:
-            job = jobs[ctx.triggered_id]()
+            job = predict_latency(session)
         except PrunescopeError as error:
             return error_note(error), no_update
         return None, job_record(job)
@@ -289,27 +239,6 @@ def register(app: Dash, session: Session) -> None:
 def latency_record(model: LatencyModel | None) -> dict[str, Any] | None:
     """{ms, weights}: what the page predicts latency with."""
     return {"ms": model.original_ms, "weights": list(model.weights)} if model else None
-
-
-def error_note(error: PrunescopeError) -> Component:
-    """An error in its four parts."""
-    parts = message(error)
-    return html.Div(
-        [
-            html.B(parts["found"]),
-            html.Dl(
-                [
-                    html.Dt("Asked"),
-                    html.Dd(parts["asked"]),
-                    html.Dt("Where"),
-                    html.Dd(parts["where"]),
-                    html.Dt("What to do"),
-                    html.Dd(parts["what_to_do"]),
-                ]
-            ),
-        ],
-        className="note error",
-    )
 
 
 def result_note(session: Session) -> Component | None:

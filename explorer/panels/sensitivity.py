@@ -13,7 +13,6 @@ from prunescope.core.errors import PrunescopeError
 from prunescope.core.sensitivity import Cut
 from prunescope.explorer import ids
 from prunescope.explorer.actions import sweep
-from prunescope.explorer.panels.cut import error_note
 from prunescope.explorer.panels.figure_style import (
     BOTTOM,
     COLOURS,
@@ -25,6 +24,7 @@ from prunescope.explorer.panels.figure_style import (
     row_height,
     styled,
 )
+from prunescope.explorer.panels.words import error_note
 from prunescope.explorer.session import Session
 from prunescope.explorer.view import job_record
 
@@ -58,7 +58,8 @@ def register(app: Dash, session: Session) -> None:
     def show(revision: int, wish: dict[str, Any] | None) -> go.Figure:
         if wish is None:
             return empty("light", "")
-        return sweep_figure(session.sensitivity(), session.version.accuracy, wish["scheme"])
+        sweep = session.sweep()
+        return sweep_figure(sweep.cuts if sweep else (), session.version.accuracy, wish["scheme"])
 
     @app.callback(
         Output(ids.SWEEP_MESSAGE, "children"),

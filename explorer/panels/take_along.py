@@ -12,7 +12,7 @@ from prunescope.core.errors import PrunescopeError
 from prunescope.explorer import ids
 from prunescope.explorer.actions import export
 from prunescope.explorer.export import KINDS
-from prunescope.explorer.panels.cut import error_note
+from prunescope.explorer.panels.words import error_note
 from prunescope.explorer.session import Session
 from prunescope.explorer.view import job_record, quantity
 

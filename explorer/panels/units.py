@@ -18,7 +18,6 @@ from prunescope.core.plan import predicted
 from prunescope.explorer import ids
 from prunescope.explorer.actions import apply_picked, by_hand, picked, selected_group
 from prunescope.explorer.aria import aria
-from prunescope.explorer.panels.cut import error_note
 from prunescope.explorer.panels.figure_style import (
     BAR,
     BOTTOM,
@@ -30,6 +29,7 @@ from prunescope.explorer.panels.figure_style import (
     row_axis,
     styled,
 )
+from prunescope.explorer.panels.words import error_note
 from prunescope.explorer.session import Session
 from prunescope.explorer.view import job_record, quantity
 
@@ -96,7 +96,7 @@ def register(app: Dash, session: Session) -> None:
     app.clientside_callback(
         ClientsideFunction("units", "paint"),
         Input(ids.UNITS, "data"),
-        Input(ids.IMPORTANCE_GROUP, "figure"),
+        Input(ids.IMPORTANCE_GROUP, "figure", allow_optional=True),
         State(ids.SELECTION, "data"),
         State(ids.GROUPS, "data"),
         prevent_initial_call=True,

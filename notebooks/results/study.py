@@ -11,12 +11,13 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.optim import AdamW, Optimizer
 
 from prunescope.core import plan, prune, trace
 from prunescope.core.errors import BadPlan
@@ -24,10 +25,21 @@ from prunescope.core.evidence import Loss
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.importance import Scores, score
 from prunescope.core.measure import latency, macs, parameters
-from prunescope.core.recovery import fine_tune
+from prunescope.core.ranking import Scope
+from prunescope.core.recovery import fine_tune, recalibrate
 
 Rate = Callable[[DependencyGraph], Scores]
+Key = tuple[str, Scope | Literal[""], float, int]  # method, scope, speed-up, seed of a run
 ORIGINAL = "original, trained on"
+CALIBRATION_BATCHES = 40  # at most, to measure normalisation statistics anew
+
+
+class NoData(Exception):
+    """The data of a study is not on this machine; the message says how to get it."""
+
+
+def adamw(model: nn.Module, rate: float) -> Optimizer:
+    return AdamW(model.parameters(), lr=rate, weight_decay=0.05)
 
 
 @dataclass(frozen=True)
@@ -40,10 +52,14 @@ class Task:
     batches: Callable[[int], Sequence[Any]]  # of an epoch, by its number
     loss: Loss
     accuracy: Callable[[nn.Module, str], float]  # of a split, "validation" or "test"
-    epochs: int
-    rate: float  # learning rate of AdamW
-    tuning_epochs: int
+    epochs: float
+    rate: float  # learning rate at the beginning; a cosine to zero follows
+    tuning_epochs: float
     data: str  # what is learnt from, and how it is split, in words
+    parts: int = 1  # of an epoch: `batches` gives one, and a checkpoint and a step of the learning rate follow
+    optimiser: Callable[[nn.Module, float], Optimizer] = adamw  # of a learning rate
+    kinds: tuple[str | None, ...] = (None,)  # ways to cut where there are two, as in `plan`; None is whole rows
+    scopes: tuple[Scope, ...] = ("global",)  # what units are ranked against
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,17 @@ class Run:
     validation: float  # after recovery
     test: float
     seconds: float  # from the trained network to the end of the recovery
+    after_statistics: float | None = None  # validation, with normalisation statistics measured anew and nothing else
+
+
+def short(task: Task) -> Task:
+    """The task with a twentieth of its epochs, of at most 20 batches: whether all runs, not how well."""
+    return replace(
+        task,
+        batches=lambda epoch: task.batches(epoch)[:20],
+        epochs=max(1, task.epochs // 20),
+        tuning_epochs=max(1, task.tuning_epochs // 20),
+    )
 
 
 def trained(task: Task, seed: int, folder: Path) -> nn.Module:
@@ -69,50 +96,53 @@ def trained(task: Task, seed: int, folder: Path) -> nn.Module:
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     model = task.build()
-    train(task, model, task.epochs, task.rate, folder / f"{task.name}-{seed}.pt")
+    train(task, model, task.epochs, task.rate, checkpoint=folder / f"{task.name}-{seed}.pt")
     return model.eval()
 
 
-def train(task: Task, model: nn.Module, epochs: int, rate: float, checkpoint: Path | None = None) -> None:
-    """AdamW with a cosine to zero."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.05)
-    fine_tune(model, task.batches, task.loss, epochs, optimiser=optimiser, checkpoint=checkpoint)
+def train(task: Task, model: nn.Module, epochs: float, rate: float, begun: float = 0.0, **options: Any) -> None:
+    """Train for this many epochs, in the order of the data that follows `begun` epochs; options as of `fine_tune`."""
+    first, count = (round(number * task.parts) for number in (begun, epochs))
+    optimiser = task.optimiser(model, rate)
+    fine_tune(model, lambda part: task.batches(first + part), task.loss, count, optimiser=optimiser, **options)
 
 
-def run(task: Task, model: nn.Module, seed: int, method: str, scope: str, speed_up: float, rate: Rate) -> Run:
-    """Cut a trained network to a share of its MACs, recover it, measure it."""
-    started = time.perf_counter()
-    graph = trace(model, task.example_inputs)
-    made = plan(graph, rate(graph), macs=1 / speed_up, scope=scope)
-    return _finished(task, model, prune(model, made).model, seed, method, scope, speed_up, started)
-
-
-def trained_on(task: Task, model: nn.Module, seed: int) -> Run:
-    """The original with the extra epochs that pruned networks get."""
-    return _finished(task, model, copy.deepcopy(model), seed, ORIGINAL, "", 1.0, time.perf_counter())
-
-
-def _finished(
+def run(
     task: Task,
-    original: nn.Module,
     model: nn.Module,
     seed: int,
     method: str,
-    scope: str,
+    scope: Scope,
     speed_up: float,
-    started: float,
+    rate: Rate,
+    checkpoint: Path | None = None,
+    kind: str | None = None,
+) -> Run:
+    """Cut a trained network to a share of its MACs, recover it, measure it."""
+    started = time.perf_counter()
+    graph = trace(model, task.example_inputs)
+    made = plan(graph, rate(graph), macs=1 / speed_up, scope=scope, kind=kind)
+    cut = prune(model, made).model
+    return _finished(task, model, cut, (method, scope, speed_up, seed), started, checkpoint)
+
+
+def trained_on(task: Task, model: nn.Module, seed: int, checkpoint: Path | None = None) -> Run:
+    """The original with the extra epochs that pruned networks get."""
+    return _finished(task, model, copy.deepcopy(model), (ORIGINAL, "", 1.0, seed), time.perf_counter(), checkpoint)
+
+
+def _finished(
+    task: Task, original: nn.Module, model: nn.Module, key: Key, started: float, checkpoint: Path | None
 ) -> Run:
     after_cut = task.accuracy(model, "validation")
-    torch.manual_seed(seed)
-    train(task, model, task.tuning_epochs, task.rate / 4)
+    after_statistics = task.accuracy(_with_new_statistics(task, model), "validation")
+    torch.manual_seed(key[-1])
+    train(task, model, task.tuning_epochs, task.rate / 4, begun=task.epochs, checkpoint=checkpoint)
     seconds = time.perf_counter() - started
     before, now = latency([original, model], task.example_inputs, threads=1)
     return Run(
         task.name,
-        method,
-        scope,
-        speed_up,
-        seed,
+        *key,
         macs(model, task.example_inputs) / macs(original, task.example_inputs),
         parameters(model) / parameters(original),
         now.median_ms / before.median_ms,
@@ -120,14 +150,21 @@ def _finished(
         task.accuracy(model, "validation"),
         task.accuracy(model, "test"),
         seconds,
+        after_statistics,
     )
 
 
-def logged(path: Path, wanted: Mapping[tuple[Any, ...], Callable[[], Run]]) -> Iterator[Run]:
-    """Do the runs that the log does not have yet; what is out of reach is said and left out.
+def _with_new_statistics(task: Task, model: nn.Module) -> nn.Module:
+    """A copy, its running means and variances measured on the first batches to train on."""
+    model = copy.deepcopy(model)
+    recalibrate(model, task.batches(0)[:CALIBRATION_BATCHES], run=task.loss)
+    return model
 
-    A run's key is (method, scope, speed_up, seed).
-    """
+
+def logged(path: Path, task: Task, wanted: Mapping[Key, Callable[[], Run]]) -> Iterator[Run]:
+    """Do the runs that the log does not have yet; what is out of reach is said and left out."""
+    if not path.exists():
+        path.write_text(json.dumps(head(task)) + "\n")
     known = {(r.method, r.scope, r.speed_up, r.seed): r for r in read(path)}
     for key, work in wanted.items():
         if key not in known:
@@ -143,19 +180,18 @@ def logged(path: Path, wanted: Mapping[tuple[Any, ...], Callable[[], Run]]) -> I
 
 
 def read(path: Path) -> list[Run]:
-    """The runs of a log; the first line names the machine."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(machine()) + "\n")
+    """The runs of a log, behind its first line."""
     return [Run(**json.loads(line)) for line in path.read_text().splitlines()[1:]]
 
 
-def machine() -> dict[str, Any]:
+def head(task: Task) -> dict[str, Any]:
+    """The first line of a log: what is learnt, and on which machine."""
     names = [line.partition(":")[2].strip() for line in _cpu() if line.startswith("model name")]
     return {
         "machine": names[0] if names else platform.processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        **{name: getattr(task, name) for name in ("name", "data", "epochs", "tuning_epochs")},
     }
 
 

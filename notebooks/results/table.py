@@ -11,7 +11,6 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 
 from notebooks.results.study import ORIGINAL, Run, read
-from notebooks.results.tasks import TASKS
 
 HERE = Path(__file__).parent
 HEAD = """# Results
@@ -20,35 +19,67 @@ Every line below is made by the scripts of this folder; `logs/` has each run wit
 is that of the test split, read once at the end of a run; mean and standard deviation over the seeds, in per cent. The
 original was trained on for as many epochs as the pruned networks were after their cut. Speed-up is the original's MACs
 over what is left; latency is the share of the original's median time for one example on one thread, timed in turns
-with it while other work was running, so it is rough.
+with it while other work was running, so it is rough. *Statistics anew*: with the running means and variances of
+normalisation layers measured again and nothing else.
 """
+GLANCE = """## Speed-ups at a glance
+
+Accuracy on the test split; for each speed-up the way to cut and to rank that did best on the validation split, seed
+by seed. In parentheses the change against the original, trained on for as long, in points.
+"""
+PREFIX = "speed-ups-"
 
 
 def main() -> None:
     mpl.rcParams["svg.hashsalt"] = "prunescope"  # the same picture for the same runs
-    parts = [HEAD]
-    for log in sorted((HERE / "logs").glob("*.jsonl")):
-        runs = read(log)
-        if runs:
-            parts.append(_section(log, runs))
+    found = {log: runs for log in sorted((HERE / "logs").glob("*.jsonl")) if (runs := read(log))}
+    parts = [HEAD, _glance([runs for log, runs in found.items() if log.stem.startswith(PREFIX)])]
+    # the headline first
+    for log in sorted(found, key=lambda log: (log.stem != "headline", log.stem)):
+        parts.append(_section(log, found[log]))
     (HERE / "README.md").write_text("\n".join(parts))
 
 
+def _glance(studies: Sequence[Sequence[Run]]) -> str:
+    """A line for each study, a column for each speed-up."""
+    asked = sorted({run.speed_up for runs in studies for run in runs if run.method != ORIGINAL})
+    lines = [
+        f"| | original | {' | '.join(f'{speed_up:g}×' for speed_up in asked)} |",
+        f"|---|---|{'---|' * len(asked)}",
+    ]
+    for runs in studies:
+        original = [run for run in runs if run.method == ORIGINAL]
+        cells = [_best(runs, original, speed_up) for speed_up in asked]
+        lines.append(f"| {runs[0].task} | {_spread(original)} | {' | '.join(cells)} |")
+    return "\n".join([GLANCE, *lines, ""])
+
+
+def _best(runs: Sequence[Run], original: Sequence[Run], speed_up: float) -> str:
+    """Of each seed the run that validation prefers; nothing where no cut of this size can be had."""
+    tried = [run for run in runs if run.speed_up == speed_up and run.method != ORIGINAL]
+    seeds = sorted({run.seed for run in tried} & {run.seed for run in original})
+    chosen = [max((run for run in tried if run.seed == seed), key=lambda run: run.validation) for seed in seeds]
+    if not chosen:
+        return "–"
+    change = 100 * (mean(run.test for run in chosen) - mean(run.test for run in original if run.seed in seeds))
+    return f"{_spread(chosen)} ({change:+.1f})"
+
+
 def _section(log: Path, runs: Sequence[Run]) -> str:
-    machine = json.loads(log.read_text().splitlines()[0])
-    task = next(made for make in TASKS.values() if (made := make()).name == runs[0].task)
+    head = json.loads(log.read_text().splitlines()[0])
     _figure(log.stem, runs)
     seeds = sorted({run.seed for run in runs})
     minutes = sum(run.seconds for run in runs) / 60
     return "\n".join(
         [
             f"## {log.stem}\n",
-            f"{task.name}: {task.data}. {task.epochs} epochs of training, {task.tuning_epochs} after the cut; seeds "
-            f"{', '.join(map(str, seeds))}. {machine['machine']}, {machine['threads']} thread, torch "
-            f"{machine['torch']}; {minutes:.0f} minutes of cutting and recovering in all.\n",
+            f"{head['name']}: {head['data']}. {head['epochs']} epochs of training, {head['tuning_epochs']} after the "
+            f"cut; seeds {', '.join(map(str, seeds))}. {head['machine']}, {head['threads']} thread, torch "
+            f"{head['torch']}; {minutes:.0f} minutes of cutting and recovering in all.\n",
             f"![Accuracy against speed-up]({log.stem}.svg)\n",
-            "| | ranked | speed-up | latency | right after the cut (validation) | after recovery (test) | runs |",
-            "|---|---|---|---|---|---|---|",
+            "| | ranked | speed-up | latency | right after the cut (validation) | statistics anew (validation) "
+            "| after recovery (test) | runs |",
+            "|---|---|---|---|---|---|---|---|",
             *(_row(cell) for cell in _cells(runs)),
             "",
         ]
@@ -66,8 +97,12 @@ def _row(cell: Sequence[Run]) -> str:
     first = cell[0]
     speed_up = mean(1 / run.macs for run in cell)
     after = "" if first.method == ORIGINAL else f"{100 * mean(run.after_cut for run in cell):.1f}"
+    known = [] if first.method == ORIGINAL else [s for run in cell if (s := run.after_statistics) is not None]
+    anew = f"{100 * mean(known):.1f}" if known else ""
     shares = (f"{speed_up:.2f}", f"{mean(run.latency for run in cell):.2f}")
-    return f"| {first.method} | {first.scope} | {' | '.join(shares)} | {after} | {_spread(cell)} | {len(cell)} |"
+    return (
+        f"| {first.method} | {first.scope} | {' | '.join(shares)} | {after} | {anew} | {_spread(cell)} | {len(cell)} |"
+    )
 
 
 def _spread(cell: Sequence[Run]) -> str:

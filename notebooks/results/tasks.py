@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from notebooks.results.furniture import dgcnn
+from notebooks.results.reuters import lstm
 from notebooks.results.study import Task
 from prunescope.core.measure import evaluating
 from prunescope.explorer.gallery.data import Split, load
@@ -41,20 +43,20 @@ def resnet() -> Task:
 def vit() -> Task:
     return Task(
         "vit-digits", DigitsViT, load("train").images[:1], digits_batches, digit_loss, digits_accuracy,
-        epochs=60, rate=1e-3, tuning_epochs=25, data=DIGITS,
+        epochs=40, rate=1e-3, tuning_epochs=15, data=DIGITS,
     )  # fmt: skip
 
 
 class DigitsGAT(nn.Module):
-    """Two layers of graph attention, 8 heads of 8 features in the first."""
+    """Two layers of graph attention."""
 
-    def __init__(self) -> None:
+    def __init__(self, heads: int = 8, features: int = 32) -> None:
         super().__init__()
         from torch_geometric.nn import GATConv
 
-        self.first = GATConv(64, 8, heads=8)
-        self.second = GATConv(64, 8, heads=8)
-        self.out = nn.Linear(64, 10)
+        self.first = GATConv(64, features, heads=heads)
+        self.second = GATConv(heads * features, features, heads=heads)
+        self.out = nn.Linear(heads * features, 10)
 
     def forward(self, x: Tensor, edges: Tensor) -> Tensor:
         x = functional.elu(self.first(x, edges))
@@ -92,9 +94,9 @@ def gat() -> Task:
     x, edges, _, _ = digits_graph()
     return Task(
         "gat-digits-graph", DigitsGAT, (x, edges), lambda epoch: [digits_graph()], graph_loss, graph_accuracy,
-        epochs=120, rate=5e-3, tuning_epochs=60,
+        epochs=120, rate=5e-3, tuning_epochs=60, kinds=("heads", "head dimensions"), scopes=("local", "global"),
         data=f"{DIGITS}, as one graph of {NEIGHBOURS} nearest neighbours by pixels; transductive",
     )  # fmt: skip
 
 
-TASKS = MappingProxyType({"resnet": resnet, "vit": vit, "gat": gat})
+TASKS = MappingProxyType({"resnet": resnet, "vit": vit, "gat": gat, "lstm": lstm, "dgcnn": dgcnn})

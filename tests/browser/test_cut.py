@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,13 +14,16 @@ from playwright.sync_api import Page
 from prunescope.core import DependencyGraph, plan, plan_units, predicted, score, trace
 from prunescope.core.cost import Cost
 from prunescope.core.importance import Scores
+from prunescope.core.plan import cut_groups
 from prunescope.core.ranking import SCOPES, Ranking, Scope
+from prunescope.core.sensitivity import Cut, Sensitivity, allocated
 from prunescope.core.targets import COUNTED
 from prunescope.explorer.gallery import open_model
 from prunescope.explorer.view import ledger_record
 from tests.command import REPOSITORY
 from tests.models import flattened, grouped, image, ragged
 
+AIMED = (70, 85, 95)  # per cent that are left
 PERCENTS = (0, 7, 25, 29, 50, 58, 75, 95)
 MODELS: Mapping[str, Callable[[], Any]] = {"flattened": flattened, "grouped": grouped, "ragged": ragged}
 
@@ -97,6 +101,21 @@ def test_a_rounded_cut_costs_what_the_core_predicts(script: Page, graph: Depende
     assert shown(script, ANSWERS, ledger, [(wish(percent), None) for percent in PERCENTS]) == [
         predicted(graph, plan(graph, scores, ratio=percent / 100, scope="global", round_to=4)) for percent in PERCENTS
     ]
+
+
+@pytest.mark.parametrize("round_to", [1, 4])
+def test_a_cut_that_a_sweep_shares_out_costs_what_the_core_predicts(
+    script: Page, graph: DependencyGraph, scores: Scores, round_to: int
+) -> None:
+    chance = random.Random(0)
+    cuts = [Cut(group.name, ratio, chance.random()) for group in cut_groups(graph) for ratio in (0.25, 0.5, 0.9)]
+    swept = Sensitivity(0.9, tuple(cuts))
+    ledger = ledger_record(graph, scores, "global", round_to, swept)
+    for aim in ("macs", "parameters"):
+        expected = [
+            predicted(graph, allocated(graph, scores, swept, round_to=round_to, **{aim: n / 100})) for n in AIMED
+        ]
+        assert shown(script, ANSWERS, ledger, [(wish(n, aim), None) for n in AIMED]) == expected
 
 
 def test_a_cut_of_one_group_costs_what_the_core_predicts(script: Page, graph: DependencyGraph, scores: Scores) -> None:

@@ -26,17 +26,8 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.2), nn.Linear(12, 3))
 
 
-def forward(model: nn.Module, batch: Any) -> Tensor:
-    logits: Tensor = model(batch[0])
-    return logits
-
-
-def criterion(logits: Tensor, batch: Any) -> Tensor:
-    return functional.cross_entropy(logits, batch[1])
-
-
 def loss(model: nn.Module, batch: Any) -> Tensor:
-    return criterion(forward(model, batch), batch)
+    return functional.cross_entropy(model(batch[0]), batch[1])
 
 
 def shuffled(epoch: int) -> list[Any]:
@@ -158,15 +149,53 @@ def test_distillation_brings_a_model_to_its_teachers_answers() -> None:
     student = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
     before = apart(student)
     optimiser = torch.optim.Adam(student.parameters(), lr=1e-2)
-    fine_tune(student, inputs, distilled(forward, criterion, teacher, share=1.0), 20, optimiser=optimiser)
+    fine_tune(student, inputs, distilled(loss, teacher, share=1.0), 20, optimiser=optimiser)
     assert apart(student) < before / 3
 
 
 def test_a_loss_without_the_teachers_share_is_the_ordinary_one() -> None:
     student, teacher = network().eval(), network()
-    plain = distilled(forward, criterion, teacher, share=0.0)(student, DATA[0])
+    plain = distilled(loss, teacher, share=0.0)(student, DATA[0])
     torch.testing.assert_close(plain, loss(student, DATA[0]))
     assert teacher.training
+
+
+def test_the_teachers_part_is_the_divergence_of_the_softened_answers() -> None:
+    student, teacher = network().eval(), nn.Linear(6, 3)
+    given, wanted = (functional.softmax(model(DATA[0][0]) / 2, dim=1) for model in (student, teacher))
+    apart = (wanted * (wanted.log() - given.log())).sum(1).mean()
+    found = distilled(loss, teacher, temperature=2.0, share=0.25)(student, DATA[0])
+    torch.testing.assert_close(found, 0.75 * loss(student, DATA[0]) + 0.25 * 4 * apart)
+
+
+class Detector(nn.Module):
+    """Returns boxes and, for each, the logits of its class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.boxes, self.classes = nn.Linear(6, 8), nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"boxes": self.boxes(x).view(-1, 2, 4), "classes": self.classes(x).view(-1, 2, 3)}
+
+
+def test_logits_are_taken_from_what_the_model_returns_or_the_refusal_says_how_to() -> None:
+    student, teacher = Detector(), Detector()
+
+    def of_boxes(model: nn.Module, batch: Any) -> Tensor:
+        found: Tensor = model(batch[0])["boxes"].square().mean()
+        return found
+
+    with pytest.raises(BadInput, match=r"\(16, 2, 4\), not \(examples, classes\)[\s\S]*give logits="):
+        distilled(of_boxes, teacher)(student, DATA[0])
+    distilled(of_boxes, teacher, logits=lambda output: output["classes"])(student, DATA[0]).backward()
+    assert student.classes.weight.grad is not None
+    assert teacher.classes.weight.grad is None
+
+
+def test_a_loss_that_does_not_call_the_model_cannot_teach() -> None:
+    with pytest.raises(BadInput, match="does not call the model itself"):
+        distilled(lambda model, batch: model[0](batch[0]).mean(), network())(network(), DATA[0])
 
 
 def test_mixed_precision_computes_in_bfloat16_and_keeps_the_weights() -> None:

@@ -18,7 +18,7 @@ from torch import nn
 
 from prunescope.core import DependencyGraph, plan, predicted, prune, score, trace
 from prunescope.core.errors import BadInput, BadPlan, MeasurementFailed
-from prunescope.core.sensitivity import Cut, Sensitivity, allocated, sensitivity
+from prunescope.core.sensitivity import Cut, Sensitivity, allocated, removal_order, sensitivity
 from prunescope.explorer.gallery import open_model
 from prunescope.explorer.gallery.fit import accuracy
 
@@ -168,6 +168,20 @@ def test_an_allocation_meets_its_target_and_spares_what_is_sensitive(
     assert shares.get(least, 0.0) > shares.get(most, 0.0)
     equally = prune(graph.model, plan(graph, scores, macs=0.7)).model
     assert validation(prune(graph.model, made).model) > validation(equally)
+
+
+def test_units_go_in_the_order_of_the_loss_that_allows_them(graph: DependencyGraph) -> None:
+    first, second = graph.groups[:2]
+    cuts = (
+        *(Cut(first.name, ratio, accuracy) for ratio, accuracy in ((0.25, 0.85), (0.5, 0.6), (0.75, 0.7))),
+        *(Cut(second.name, ratio, accuracy) for ratio, accuracy in ((0.5, 0.95), (0.75, 0.3))),
+    )
+    found = Sensitivity(0.9, cuts)
+    order = removal_order(graph, found)
+    for loss in (0.0, 0.01, 0.1, 0.29, 0.3, 0.4, 0.7):
+        allowed = {g.name: int(g.size * found.ratio(g.name, loss) + 1e-9) for g in (first, second)}
+        taken = order[: sum(allowed.values())]
+        assert {name: taken.count(name) for name in allowed} == allowed
 
 
 def test_an_allocation_out_of_reach_is_refused(graph: DependencyGraph, found: Sensitivity) -> None:

@@ -15,9 +15,11 @@ from prunescope.core.errors import BadInput
 from prunescope.core.sensitivity import Cut
 from prunescope.explorer import store as module
 from prunescope.explorer.jobs import Progress
-from prunescope.explorer.session import Session
+from prunescope.explorer.session import Session, Sweep
 from prunescope.explorer.store import RECORD, WEIGHTS, Store, digest, store_for
 from tests.models import flattened, image
+
+SWEEP = Sweep("magnitude", (Cut("0", 0.5, 0.25),), 0.5)
 
 
 def opened(root: Path, *, fresh: bool = False) -> Session:
@@ -44,14 +46,13 @@ def kept(tmp_path: Path) -> Session:
     with torch.no_grad():
         for parameter in tuned.parameters():
             parameter.add_(0.25)
-    session.add_tuned(session.version, "tuned", tuned, Progress(lambda step, done, of: None))
+    session.add_trained(session.version, "tuned", tuned, Progress(lambda step, done, of: None))
     session.show(0)
     half(session)
     session.measure()
     session.rename(3, "the other half")
     session.annotate(3, "keep this one")
-    session.sweep_starts(0)
-    session.sweep_found(0, Cut("0", 0.5, 0.25))
+    session.keep_sweep(0, SWEEP)
     session.show(2)
     return session
 
@@ -65,8 +66,7 @@ def test_every_version_is_there_again_with_its_weights_names_and_measurements(ke
         assert torch.equal(answer(before.model), answer(now.model))
     assert again.version.id == 2
     assert again.versions[1].verified == str(kept.versions[1].pruned)
-    again.show(0)
-    assert again.sensitivity() == (Cut("0", 0.5, 0.25),)
+    assert again.sweep(0) == SWEEP
 
 
 def test_work_goes_on_where_it_ended(kept: Session, tmp_path: Path) -> None:

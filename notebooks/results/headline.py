@@ -1,0 +1,100 @@
+"""ResNet-56 on Fashion-MNIST: with group sparsity before the cut and without, at the paper's two speed-ups.
+
+`python -m notebooks.results.headline` goes on where it was killed, a tenth of an epoch lost at most. `--epochs TRAIN
+BRANCH TUNE` gives it longer or shorter; `--minute --logs FOLDER` is a short one, on a network of 8 layers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from notebooks.results import fashion
+from notebooks.results.study import ORIGINAL, Run, Task, logged, magnitude, run, train, trained, trained_on
+from prunescope.core import trace
+from prunescope.core.measure import evaluating
+from prunescope.core.sparsity import GroupSparsity
+from prunescope.explorer.gallery.fit import digit_loss
+from prunescope.explorer.gallery.models import DigitsResNet
+
+HERE = Path(__file__).parent
+SPEED_UPS = (2.57, 2.11)
+EPOCHS = (0.8, 0.4, 0.2)
+SEED = 0
+SPARSE = "group sparsity"
+
+
+def task(folder: Path, epochs: tuple[float, float, float], blocks: int = 9) -> Task:
+    """The task; its training epochs are those before the two branches."""
+
+    def accuracy(model: nn.Module, split: str) -> float:
+        images, labels = fashion.load(split, folder)
+        with evaluating(model), torch.no_grad():
+            answers = torch.cat([model(part).argmax(1) for part in images.split(250)])
+        return float((answers == labels).float().mean())
+
+    return Task(
+        f"resnet{6 * blocks + 2}-fashion", partial(DigitsResNet, blocks=blocks), fashion.load("test", folder)[0][:1],
+        partial(fashion.batches, folder=folder), digit_loss, accuracy,
+        epochs=epochs[0], rate=0.05, tuning_epochs=epochs[2], parts=fashion.PARTS, optimiser=sgd,
+        data="Fashion-MNIST (Zalando): 55,000 images to train, moved by up to 2 pixels and mirrored, 5,000 to "
+        f"validate, 10,000 to test; batches of {fashion.BATCH}. {epochs[0]} epochs, then two branches of {epochs[1]} "
+        "epochs each, with group sparsity (strength 5e-4, alpha 4) and without",
+    )  # fmt: skip
+
+
+def sgd(model: nn.Module, rate: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
+
+
+def branch(task: Task, model: nn.Module, epochs: float, sparse: bool, checkpoint: Path) -> nn.Module:
+    """A copy, trained on, with group sparsity or without."""
+    model = copy.deepcopy(model)
+    sparsity = GroupSparsity(trace(model, task.example_inputs)) if sparse else None
+    pull = {"regularise": sparsity.regularise, "before_epoch": sparsity.update} if sparsity else {}
+    train(task, model, epochs, task.rate, begun=task.epochs, checkpoint=checkpoint, **pull)
+    return model.eval()
+
+
+def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) -> list[Run]:
+    base = trained(task, SEED, log.parent)
+    after = replace(task, epochs=task.epochs + epochs)
+    branches = {
+        name: branch(task, base, epochs, name == SPARSE, log.parent / f"{task.name}-{name}.pt")
+        for name in (SPARSE, "plain")
+    }
+    pruned = {
+        (name, "global", speed_up, SEED): partial(
+            run,
+            after,
+            model,
+            SEED,
+            name,
+            "global",
+            speed_up,
+            magnitude,
+            log.parent / f"{task.name}-{name}-{speed_up}.pt",
+        )
+        for speed_up in speed_ups
+        for name, model in branches.items()
+    }
+    uncut = partial(trained_on, after, branches["plain"], SEED, log.parent / f"{task.name}-uncut.pt")
+    return list(logged(log, task, {(ORIGINAL, "", 1.0, SEED): uncut, **pruned}))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=float, nargs=3, default=EPOCHS, metavar=("TRAIN", "BRANCH", "TUNE"))
+    parser.add_argument("--data", type=Path, default=fashion.FOLDER, help="folder of the four files of Fashion-MNIST")
+    parser.add_argument("--minute", action="store_true", help="8 layers and one speed-up; give --logs too")
+    parser.add_argument("--logs", type=Path, default=HERE / "logs", help="folder of logs and checkpoints")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    chosen = task(options.data, tuple(options.epochs), blocks=1 if options.minute else 9)
+    study(chosen, options.epochs[1], options.logs / "headline.jsonl", SPEED_UPS[:1] if options.minute else SPEED_UPS)
