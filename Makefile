@@ -13,7 +13,7 @@ run: $(VENV)/.installed
 ## Everything that a change must pass, in a fresh environment: lint, types, tests.
 test: clean $(VENV)/.test-installed
 	$(MAKE) lint types
-	chromium=$$(.ci/chromium $(BIN)/python) && CHROMIUM="$$chromium" $(BIN)/pytest
+	chromium=$$(.ci/chromium $(BIN)/python) && CHROMIUM="$$chromium" $(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.test-installed
 	$(BIN)/ruff check .

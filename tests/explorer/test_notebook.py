@@ -19,13 +19,14 @@ from tests.command import PATIENCE, REPOSITORY, environment
 from tests.models import flattened, image
 
 FOLDER = REPOSITORY / "notebooks"
+KERNEL_PATIENCE = 600  # seconds for a cell: training on a busy machine
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
 def run(notebook: NotebookNode, folder: Path) -> NotebookNode:
     """The notebook, executed in a kernel of its own."""
     client = NotebookClient(
-        notebook, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook, timeout=KERNEL_PATIENCE, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     )
     client.execute(env=environment())
     return notebook
@@ -89,6 +90,12 @@ with urllib.request.urlopen(session.url) as answer:
 print(session.model is session.version.model, session.redo().name, session.model is session.versions[1].model)
 """
 INLINE = "print(explore(model, example_inputs).url)"
+
+
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem != "quickstart"], ids=lambda path: path.stem)
+def test_a_notebook_runs_from_the_first_cell_to_the_last(path: Path, tmp_path: Path) -> None:
+    ran = run(nbformat.read(path, 4), tmp_path)
+    assert all(cell.execution_count for cell in ran.cells if cell.cell_type == "code")
 
 
 @pytest.fixture(scope="module")
