@@ -209,7 +209,7 @@ def _register_shell(app: Dash, session: Session) -> None:
     def poll(ticks: int, drawn: bool | None, *seen: Any) -> tuple[Any, ...]:
         if drawn:
             session.seen()
-        chosen = session.selection
+        chosen = session.wanted
         now = (session.revision, session.version.id, chosen and asdict(chosen), job_record(session.last_job))
         return tuple(no_update if new == old else new for new, old in zip(now, seen, strict=True))
 
@@ -263,6 +263,12 @@ def _register_shell(app: Dash, session: Session) -> None:
         State(ids.SCHEME, "data"),
     )
     app.clientside_callback(ClientsideFunction("shell", "drawn"), Input(ids.DRAWN, "data"), prevent_initial_call=True)
+
+    @app.callback(Input(ids.SELECTION, "data"), Input(ids.SHOWN, "data"), prevent_initial_call=True)
+    def hear(selection: dict[str, Any] | None, shown: int) -> None:
+        found = selection or {}
+        session.clicked(found.get("layer"), "in" if found.get("side") == "in" else "out")
+
     app.clientside_callback(
         ClientsideFunction("shell", "selected"), Input(ids.SELECTION, "data"), State(ids.GROUPS, "data")
     )

@@ -77,7 +77,8 @@ def _picture(session: Session, version: Version) -> Picture:
 
 def _svg(session: Session, version: Version) -> Made:
     chosen = session.selection
-    group = version.graph.group_of(chosen.layer, chosen.side) if chosen and version.id == session.version.id else None
+    known = {layer.name for layer in version.graph.layers}
+    group = version.graph.group_of(chosen.layer, chosen.side) if chosen and chosen.layer in known else None
     lit = group_layers(version.graph, group) if group else None
     return Made(svg(_picture(session, version), colours("light"), lit).encode())
 

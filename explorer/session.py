@@ -138,6 +138,7 @@ class Session:
         self._evidence: dict[tuple[int, str | None], Evidence] = {}
         self._revision = 0
         self._selection: Selection | None = None
+        self._wanted: Selection | None = None
         self._waits_for_page = False
         self._versions = [self._version(ORIGINAL, None, "original", model, None)]
         self._current = ORIGINAL
@@ -169,7 +170,13 @@ class Session:
 
     @property
     def selection(self) -> Selection | None:
+        """What is selected, by a click on the page or by `select`."""
         return self._selection
+
+    @property
+    def wanted(self) -> Selection | None:
+        """What `select` has asked the page to show."""
+        return self._wanted
 
     @property
     def last_job(self) -> JobState | None:
@@ -199,9 +206,13 @@ class Session:
         """
         self.version.graph.groups_of(layer, side)
         with self._lock:
-            self._selection = Selection(layer, side)
+            self._selection = self._wanted = Selection(layer, side)
             self._revision += 1
         return Selection(layer, side)
+
+    def clicked(self, layer: str | None, side: Side = "out") -> None:
+        """The person has selected a layer of the version on screen on the page, or nothing."""
+        self._selection = Selection(layer, side) if layer else None
 
     def can_rate(self, criterion: str) -> bool:
         """Whether the session has the data that the criterion needs."""

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from prunescope.explorer import ids
 from prunescope.explorer.server import serve
+from prunescope.explorer.session import Selection
 from tests.browser.explorer_page import PATIENCE, Explorer, visited
 from tests.browser.opened import cut, digits
 from tests.command import running
@@ -90,3 +91,18 @@ def test_the_first_steps_are_shown_once_and_again_when_asked_for(browser: Browse
         expect(again.part(ids.TOUR)).to_be_hidden()
         again.leave()
     context.close()
+
+
+def test_what_is_clicked_on_the_page_is_the_sessions_selection_and_the_other_way_round(page: Page) -> None:
+    session = digits()
+    with visited(page, session) as explorer:
+        explorer.click("conv1")
+        expect(explorer.part(ids.GROUP_HEAD)).to_contain_text("conv1")
+        page.wait_for_timeout(500)
+        assert session.selection == Selection("conv1", "out")
+        session.select("layer1.0.conv2", "in")
+        page.wait_for_function("() => prunescope.graph.state().selected === 'layer1.0.conv2'")
+        explorer.click("bn1")
+        page.wait_for_timeout(1000)
+        assert explorer.state()["selected"] == "bn1"
+        assert session.selection == Selection("bn1", "out")

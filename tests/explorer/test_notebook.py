@@ -105,15 +105,6 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> NotebookNode:
     return run(notebook, tmp_path_factory.mktemp("quickstart"))
 
 
-def test_there_is_a_test_for_every_notebook() -> None:
-    assert [path.stem for path in NOTEBOOKS] == [
-        "inspect-coupling",
-        "prune-a-vit-by-heads",
-        "quickstart",
-        "teach-the-dependency-graph",
-    ]
-
-
 def printed(cell: NotebookNode) -> list[str]:
     """Lines that the cell wrote to its standard output."""
     return "".join(output.text for output in cell.outputs if output.get("name") == "stdout").splitlines()
