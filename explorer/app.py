@@ -18,7 +18,8 @@ from prunescope.explorer.drawing import Drawings, drawn, opened_after
 from prunescope.explorer.keys import keys_record
 from prunescope.explorer.layers import widths_record
 from prunescope.explorer.panels import cut, graph, group, importance, keys, locked, matrix, naive, side, versions, why
-from prunescope.explorer.session import Session, Version
+from prunescope.explorer.session import Session
+from prunescope.explorer.version import Version
 from prunescope.explorer.view import job_record, quantity
 
 POLL_MS = 400

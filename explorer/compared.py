@@ -8,7 +8,8 @@ from typing import Any
 
 from prunescope.core import DependencyGraph
 from prunescope.explorer.layers import layers_record
-from prunescope.explorer.session import Session, Version
+from prunescope.explorer.session import Session
+from prunescope.explorer.version import Version
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from prunescope.explorer import ids
 from prunescope.explorer.layers import Drawn, layers_record, trivial, without
 from prunescope.explorer.layout import Outline
 from prunescope.explorer.picture import picture_record
-from prunescope.explorer.session import Version
+from prunescope.explorer.version import Version
 from prunescope.explorer.view import coupling_record, layer_boxes
 
 OPEN_LIMIT = 500  # boxes that 'Open level' may show: more are slow to move, and nobody reads them at once

@@ -17,9 +17,10 @@ from prunescope.explorer.jobs import JobState, Progress
 from prunescope.explorer.layout import Outline
 from prunescope.explorer.picture import Picture
 from prunescope.explorer.script import script
-from prunescope.explorer.session import File, Session, Version, plans_from_original
+from prunescope.explorer.session import Session, plans_from_original
 from prunescope.explorer.standalone import standalone
 from prunescope.explorer.svg import colours, svg
+from prunescope.explorer.version import File, Version
 from prunescope.explorer.view import coupling_record, group_layers, layer_boxes
 
 

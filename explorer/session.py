@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from prunescope.core import DependencyGraph, Plan, Pruned, plan, prune, score, trace
+from prunescope.core import Plan, Pruned, plan, prune, score, trace
 from prunescope.core.cost import ledger
 from prunescope.core.criteria import criterion_named
 from prunescope.core.errors import BadInput, PrunescopeError
@@ -20,61 +20,15 @@ from prunescope.core.evidence import INPUT_NORMS, Evidence, Loss, gathered
 from prunescope.core.graph import Side
 from prunescope.core.importance import Scores
 from prunescope.core.latency import LatencyModel, fit_latency
-from prunescope.core.measure import Evaluate, Latency, accuracy, latency, size_bytes
-from prunescope.core.sensitivity import Cut
+from prunescope.core.measure import Evaluate, accuracy, latency, size_bytes
 from prunescope.explorer.jobs import Jobs, JobState, Progress
 from prunescope.explorer.predictions import examples_of, predicted_classes
 from prunescope.explorer.store import Store, Stored
+from prunescope.explorer.version import File, Selection, Sweep, Version, measured, sweep_again, version_record
 
 ORIGINAL = 0
 LATENCY_ROUNDS = 10
 FITTED_RATIOS = (0.25, 0.5, 0.75)  # cuts that are timed to learn to predict latency
-
-
-@dataclass(frozen=True)
-class Version:
-    """One model of the session: the original, or what a plan made of another version."""
-
-    id: int
-    parent: int | None  # id of the version that it was cut from; None for the original
-    name: str
-    model: nn.Module = field(repr=False)
-    graph: DependencyGraph = field(repr=False)
-    pruned: Pruned | None = field(repr=False)  # what `prune` gave; None for the original and for fine-tuned versions
-    parameters: int
-    macs: int  # multiply-accumulates on the example inputs
-    bytes: int
-    accuracy: float | None = None  # None where it has not been measured
-    latency: Latency | None = None
-    problem: str = ""  # why a measurement failed, "" where none did
-    note: str = ""  # what the person wrote of it
-    verified: str = ""  # what verification found, for a version that was kept from an earlier time
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """What a sweep of one version has found: plain numbers and names."""
-
-    criterion: str  # that rated the units
-    cuts: tuple[Cut, ...] = ()  # so far
-    original: float | None = None  # accuracy of the uncut version; None while the sweep runs, or where it ended early
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What the person has clicked, or `Session.select` has chosen."""
-
-    layer: str
-    side: Side
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file that was made of a version."""
-
-    name: str
-    content: bytes = field(repr=False)
-    note: str  # what its check found
 
 
 class Session:
@@ -416,7 +370,7 @@ class Session:
         self._revision += 1
         if self._store is not None:
             sweeps = {str(number): asdict(sweep) for number, sweep in self._sweeps.items()}
-            self._store.write(Stored([_version_record(version) for version in self._versions], self._current, sweeps))
+            self._store.write(Stored([version_record(version) for version in self._versions], self._current, sweeps))
 
     def _restore(self, store: Store) -> None:
         """Make the versions that were kept again, with their weights and what was measured of them."""
@@ -425,11 +379,11 @@ class Session:
             number, parent = record["id"], record["parent"]
             if parent is not None:
                 self._versions.append(self._version_again(store, number, self._versions[parent]))
-            self._versions[number] = replace(self._versions[number], **_measured(record))
+            self._versions[number] = replace(self._versions[number], **measured(record))
             if parent is not None:
                 self._redo[parent] = number
         if stored:
-            self._sweeps = {int(number): _sweep_again(sweep) for number, sweep in stored.sweeps.items()}
+            self._sweeps = {int(number): sweep_again(sweep) for number, sweep in stored.sweeps.items()}
             self._current = stored.current if 0 <= stored.current < len(self._versions) else ORIGINAL
 
     def _version_again(self, store: Store, number: int, parent: Version) -> Version:
@@ -502,32 +456,6 @@ class Session:
         with self._lock:
             self._versions[number] = replace(self._versions[number], **changes)
             self._changed()
-
-
-def _version_record(version: Version) -> dict[str, Any]:
-    """What of a version is kept beside its weights and plan."""
-    checked = version.pruned.verification if version.pruned else None
-    return {
-        "id": version.id,
-        "parent": version.parent,
-        "name": version.name,
-        "note": version.note,
-        "accuracy": version.accuracy,
-        "latency": asdict(version.latency) if version.latency else None,
-        "problem": version.problem,
-        "verified": version.verified or (str(checked) if checked else ""),
-    }
-
-
-def _sweep_again(record: Mapping[str, Any]) -> Sweep:
-    return Sweep(record["criterion"], tuple(Cut(**cut) for cut in record["cuts"]), record["original"])
-
-
-def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a version that were kept."""
-    latency = record["latency"]
-    kept = {name: record[name] for name in ("name", "note", "accuracy", "problem", "verified")}
-    return {**kept, "latency": Latency(**latency) if latency else None}
 
 
 def plans_from_original(session: Session, version: Version) -> Sequence[Plan]:

@@ -21,7 +21,8 @@ from prunescope.core.schedule import prune_in_steps
 from prunescope.core.sensitivity import Cut, sensitivity
 from prunescope.core.sparsity import GroupSparsity
 from prunescope.explorer.jobs import JobState, Point, Progress, Pull
-from prunescope.explorer.session import ORIGINAL, Session, Sweep
+from prunescope.explorer.session import ORIGINAL, Session
+from prunescope.explorer.version import Sweep
 
 Tell: TypeAlias = Callable[[Point, int], None]  # after each epoch: what is known, and of how many epochs
 Recovery: TypeAlias = Callable[[nn.Module, Tell, Cancel], None]  # trains a model in place

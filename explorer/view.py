@@ -22,7 +22,8 @@ from prunescope.explorer.jobs import JobState
 from prunescope.explorer.layers import enclosing, output_units
 from prunescope.explorer.layout import LayerBox
 from prunescope.explorer.locked import Padlock, padlocks
-from prunescope.explorer.session import Session, Version
+from prunescope.explorer.session import Session
+from prunescope.explorer.version import Version
 
 SIDE_SIGNS = {"in": "f\u207b", "out": "f\u207a", "both": "f\u207b f\u207a"}
 OVERVIEW_BINS = 64

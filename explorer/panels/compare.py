@@ -19,7 +19,8 @@ from prunescope.explorer.layers import widths_record
 from prunescope.explorer.panels.figure_style import BAR, CONFIG, LINE_STRONG, mosaic, styled
 from prunescope.explorer.panels.words import breakable
 from prunescope.explorer.predictions import Change, ClassRow, Examples, by_class, changes, pictures
-from prunescope.explorer.session import Session, Version
+from prunescope.explorer.session import Session
+from prunescope.explorer.version import Version
 from prunescope.explorer.view import quantity
 
 SHOWN_ROWS = 300

@@ -27,7 +27,8 @@ from prunescope.explorer.jobs import JobState
 from prunescope.explorer.panels import fading, training
 from prunescope.explorer.panels.curves import curves
 from prunescope.explorer.panels.words import error_note
-from prunescope.explorer.session import Session, Version
+from prunescope.explorer.session import Session
+from prunescope.explorer.version import Version
 from prunescope.explorer.view import criteria_options, exact, job_record, ledger_record, quantity
 
 LARGEST_PERCENT = 95

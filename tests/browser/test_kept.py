@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from prunescope.explorer import ids
 from prunescope.explorer.server import serve
-from prunescope.explorer.session import Selection
+from prunescope.explorer.version import Selection
 from tests.browser.explorer_page import PATIENCE, Explorer, visited
 from tests.browser.opened import cut, digits
 from tests.command import running

@@ -12,22 +12,16 @@ from prunescope.core import plan, predicted, score
 from prunescope.core.sensitivity import Cut, Sensitivity, allocated
 from prunescope.explorer import ids
 from prunescope.explorer.gallery import open_model
-from prunescope.explorer.session import Session, Sweep
+from prunescope.explorer.session import Session
+from prunescope.explorer.version import Sweep
 from prunescope.explorer.view import quantity
 from tests.browser.explorer_page import PATIENCE, Explorer, visited
+from tests.browser.opened import digits
 
 
 @pytest.fixture
 def session() -> Session:
-    opened = open_model("digits-resnet")
-    return Session(
-        opened.model,
-        opened.example_inputs,
-        evaluate=opened.evaluate,
-        batches=opened.batches,
-        loss=opened.loss,
-        title=opened.title,
-    )
+    return digits()
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from prunescope.explorer import training
 from prunescope.explorer.gallery import open_model
 from prunescope.explorer.gallery.data import load as load_digits
 from prunescope.explorer.gallery.models import DigitsResNet
-from prunescope.explorer.session import Session, Version, plans_from_original
+from prunescope.explorer.session import Session, plans_from_original
+from prunescope.explorer.version import Version
 from tests.models import NoNarrower, flattened, image
 
 PATIENCE = 60.0

@@ -15,8 +15,9 @@ from prunescope.core.errors import BadInput
 from prunescope.core.sensitivity import Cut
 from prunescope.explorer import store as module
 from prunescope.explorer.jobs import Progress
-from prunescope.explorer.session import Session, Sweep
+from prunescope.explorer.session import Session
 from prunescope.explorer.store import RECORD, WEIGHTS, Store, digest, store_for
+from prunescope.explorer.version import Sweep
 from tests.models import flattened, image
 
 SWEEP = Sweep("magnitude", (Cut("0", 0.5, 0.25),), 0.5)

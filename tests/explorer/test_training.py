@@ -22,7 +22,8 @@ from prunescope.explorer.jobs import Point
 from prunescope.explorer.panels.curves import curves
 from prunescope.explorer.panels.fading import fading_figure, last_pulls
 from prunescope.explorer.panels.sensitivity import sweep_figure
-from prunescope.explorer.session import Session, Sweep
+from prunescope.explorer.session import Session
+from prunescope.explorer.version import Sweep
 from prunescope.explorer.view import criteria_options
 
 PATIENCE = 60.0
