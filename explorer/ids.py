@@ -126,6 +126,7 @@ APPLY_IN_STEPS = "apply-in-steps"
 FADING = "fading"  # what sparse training does to each group; hidden before there was any
 FADING_QUANTITY = "fading-quantity"
 FADING_NOTE = "fading-note"
+FADING_PLACE = "fading-place"
 FADING_FIGURE = "fading-figure"
 SWEEP = "sweep"
 SWEEP_FIGURE = "sweep-figure"

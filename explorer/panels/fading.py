@@ -58,7 +58,8 @@ def layout() -> Component:
                 size="xs",
             ),
             html.P(id=ids.FADING_NOTE, className="muted"),
-            dcc.Graph(id=ids.FADING_FIGURE, config=CONFIG, figure=empty("light", ""), responsive=True),
+            # the figure comes when there is something to show: Plotly's script is not asked for at the start
+            html.Div(id=ids.FADING_PLACE),
         ],
         id=ids.FADING,
         className="fading",
@@ -70,16 +71,25 @@ def register(app: Dash, session: Session) -> None:
     @app.callback(
         Output(ids.FADING, "hidden"),
         Output(ids.FADING_NOTE, "children"),
-        Output(ids.FADING_FIGURE, "figure"),
-        Output(ids.FADING_FIGURE, "style"),
+        Output(ids.FADING_PLACE, "children"),
         Input(ids.JOB_STATE, "data"),
         Input(ids.FADING_QUANTITY, "value"),
         Input(ids.SCHEME, "data"),
+        prevent_initial_call=True,
     )
-    def show(job: Any, quantity: str, scheme: str | None) -> tuple[bool, str, go.Figure, dict[str, str]]:
+    def show(job: Any, quantity: str, scheme: str | None) -> tuple[bool, str, Component | None]:
         points = last_pulls(session)
+        if not points:
+            return True, "", None
         figure = fading_figure(points, quantity, scheme or "light")
-        return not points, DRAWN[quantity].note, figure, {"height": f"{figure.layout.height}px"}
+        drawn = dcc.Graph(
+            id=ids.FADING_FIGURE,
+            config=CONFIG,
+            figure=figure,
+            responsive=True,
+            style={"height": f"{figure.layout.height}px"},
+        )
+        return False, DRAWN[quantity].note, drawn
 
 
 def last_pulls(session: Session) -> tuple[Point, ...]:

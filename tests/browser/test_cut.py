@@ -107,6 +107,8 @@ def test_a_rounded_cut_costs_what_the_core_predicts(script: Page, graph: Depende
 def test_a_cut_that_a_sweep_shares_out_costs_what_the_core_predicts(
     script: Page, graph: DependencyGraph, scores: Scores, round_to: int
 ) -> None:
+    if plan(graph, scores, ratio=0.9, round_to=round_to).removals == ():
+        pytest.skip("rounded so, no unit of this model can go")
     chance = random.Random(0)
     cuts = [Cut(group.name, ratio, chance.random()) for group in cut_groups(graph) for ratio in (0.25, 0.5, 0.9)]
     swept = Sensitivity(0.9, tuple(cuts))
