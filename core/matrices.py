@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.core.graph import DependencyGraph, Layer, Side
+from prunescope.core.labels import Fixed
 
 NONE = -1  # in `Matrices.grouping`
+IN_SIDE = 1  # in `Record.sides`
 _SIDES: tuple[Side, Side] = ("in", "out")
 
 
@@ -42,11 +44,22 @@ def matrices(graph: DependencyGraph) -> Matrices:
         grouping[np.ix_(owners[group], owners[group])] = group
     dependency = np.zeros(grouping.shape, dtype=np.bool_)
     outer: list[tuple[tuple[str, Side], tuple[str, Side]]] = [((a, "out"), (b, "in")) for a, b in graph.edges]
-    inner: list[tuple[tuple[str, Side], tuple[str, Side]]] = [((a.name, "in"), (a.name, "out")) for a in graph.layers]
+    inner: list[tuple[tuple[str, Side], tuple[str, Side]]] = [
+        ((layer.name, "in"), (layer.name, "out")) for layer in graph.layers if not _has_two_schemes(graph, layer)
+    ]
     for one, other in (*outer, *inner):
         if one in at and other in at and grouping[at[one], at[other]] != NONE:
             dependency[at[one], at[other]] = dependency[at[other], at[one]] = True
     return Matrices(sides, dependency, grouping)
+
+
+def _has_two_schemes(graph: DependencyGraph, layer: Layer) -> bool:
+    """Whether a weight of the layer has its inputs on a dimension of their own, as in convolutions and matrix products.
+
+    Its sides are then cut differently, also where a shortcut puts them into one group.
+    """
+    dims = [dim for name in layer.parameters for dim in graph.record.parameters[name].dims]
+    return any(bool((graph.record.sides[dim[dim >= 0]] == IN_SIDE).any()) for dim in dims if not isinstance(dim, Fixed))
 
 
 def _owners(graph: DependencyGraph) -> NDArray[np.int64]:
