@@ -26,7 +26,7 @@ from prunescope.core.reference import AnotherRun, Reference, kept_of
 from prunescope.core.run import plain_output, without_fused_paths
 
 TOLERANCE = 1e-5  # largest difference, relative to the largest output
-_ROUNDINGS = 8  # times what rounding alone does to the output, where a model cannot be run in a higher precision
+_ROUNDINGS = 2  # times what rounding alone does to the output, where a model cannot be run in a higher precision
 _MOST_ROUNDING = 1e-3  # a model that makes more of rounding than this cannot be compared at all
 
 _Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -172,7 +172,7 @@ def _compare(
 
 
 def _rounding(model: nn.Module, call: _Call) -> float:
-    """How far the output moves, relative to its largest value, when each weight moves by half a unit in its last place.
+    """How far the output moves, relative to its largest value, when each weight moves by a unit in its last place.
 
     A recurrent update makes much of little: sums in another order, as a narrower layer has them, do as much.
     """
@@ -181,11 +181,14 @@ def _rounding(model: nn.Module, call: _Call) -> float:
     with torch.no_grad():
         for parameter in moved.parameters():
             if parameter.is_floating_point():
-                step = torch.finfo(parameter.dtype).eps / 2
                 signs = torch.randint(0, 2, parameter.shape, generator=generator).to(parameter) * 2 - 1
-                parameter.mul_(1 + step * signs)
-        before, after = (_floating(m(*call[0], **call[1])) for m in (model, moved))
-    found = [relative_difference(a, b) for a, b in zip(before, after, strict=False) if a.shape == b.shape]
+                parameter.mul_(1 + torch.finfo(parameter.dtype).eps * signs)
+    outputs = []
+    for each in (model, moved):
+        with uncompiled(), _same_draws():
+            outputs.append(_floating(each(*call[0], **call[1])))
+    before, after = outputs
+    found = [relative_difference(a, b) for a, b in zip(before, after, strict=True) if a.shape == b.shape]
     return max(filter(math.isfinite, found), default=0.0)
 
 

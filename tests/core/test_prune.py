@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from prunescope.core import plan, plan_units, prune, score, trace
+from prunescope.core import Pruned, plan, plan_units, prune, score, trace
 from prunescope.core.errors import BadPlan, VerificationFailed
 
 
@@ -182,3 +182,30 @@ def test_where_nothing_can_be_cut_the_refusal_says_why() -> None:
     graph = trace(model, torch.randn(2, 4))
     with pytest.raises(BadPlan, match=r"no group can be cut.*a number in the code \(view\).*test_prune.py"):
         prune(model, plan(graph, score(graph), ratio=0.5))
+
+
+class OwnPrecision(nn.Module):
+    """Cannot be run in float64; `fault` makes its output depend on its width, by a way that no trace can see."""
+
+    def __init__(self, fault: float) -> None:
+        super().__init__()
+        self.fault = fault
+        self.first, self.last = nn.Linear(3, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.last(self.first(x).float()) * (1 + self.fault * len(self.first.weight.tolist()))
+        return out
+
+
+def cut_in_half(model: nn.Module) -> Pruned:
+    graph = trace(model, torch.randn(1, 3, generator=torch.Generator().manual_seed(0)))
+    return prune(model, plan(graph, score(graph), ratio=0.5))
+
+
+def test_a_small_fault_is_refused_in_a_model_that_cannot_be_run_in_a_higher_precision() -> None:
+    torch.manual_seed(0)
+    found = cut_in_half(OwnPrecision(0.0)).verification
+    assert found is not None
+    assert found.precision == "float32"
+    with pytest.raises(VerificationFailed, match="float32"):
+        cut_in_half(OwnPrecision(1e-5))
