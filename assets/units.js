@@ -20,11 +20,12 @@
         return group && !group.lock ? group.name : null;
     }
 
-    /** The picks after something has happened to the figure. */
-    function pick(click, brush, layout, cleared, shown, selection, groups, before) {
+    /** The picks after something has happened to the figure, all of it since the last time. */
+    function pick(_stroke, layout, cleared, shown, selection, groups, before) {
         const no = window.dash_clientside.no_update;
-        const [{ prop_id: cause }] = window.dash_clientside.callback_context.triggered;
-        if (cause.startsWith("units-clear")) {
+        const causes = window.dash_clientside.callback_context.triggered.map((each) => each.prop_id);
+        const drawn = strokes.splice(0);
+        if (causes.some((cause) => cause.startsWith("units-clear"))) {
             return cleared ? { version: shown, picks: {} } : no;
         }
         const name = nameOf(selection, groups);
@@ -34,23 +35,55 @@
         }
         const known = before && before.version === shown ? before.picks : {};
         const order = [...figure.data[0].customdata];
-        const now = known[name] || { cut: [], keep: [], order };
-        const next = changed(cause, { click, brush, layout }, { ...now, order });
-        return next ? { version: shown, picks: { ...known, [name]: next } } : no;
+        let now = { cut: [], keep: [], ...known[name], order };
+        for (const [first, last] of drawn) {
+            now = turned(now, order.slice(first, last + 1));
+        }
+        const moved = causes.some((cause) => cause.endsWith(".relayoutData"));
+        const line = moved && layout && layout["shapes[0].x0"];
+        if (typeof line === "number") {
+            now = upTo(now, line);
+        } else if (!drawn.length) {
+            return no;
+        }
+        return { version: shown, picks: { ...known, [name]: now } };
     }
 
-    function changed(cause, { click, brush, layout }, now) {
-        if (cause.endsWith(".clickData") && click) {
-            return turned(now, [now.order[Math.round(click.points[0].x)]]);
-        }
-        if (cause.endsWith(".selectedData") && brush && brush.range) {
-            const range = Object.entries(brush.range).find(([axis]) => axis.startsWith("x"));
-            const [from, to] = range ? range[1] : [1, 0];
-            return turned(now, now.order.slice(Math.max(Math.ceil(from - 0.5), 0), Math.floor(to + 0.5) + 1));
-        }
-        const line = cause.endsWith(".relayoutData") && layout && layout["shapes[0].x0"];
-        return typeof line === "number" ? upTo(now, line) : null;
+    /* A press and release over the units, at one place or across some. Plotly's own click is not asked: it tells of one
+     * only where it had the time to find out what is under the pointer.
+     */
+    const strokes = []; // [first, last] places, not yet picked
+    let made = 0; // strokes so far: that there is another one
+    let pressed = null; // the place where the button went down
+
+    function placeOf(event) {
+        const figure = plot();
+        const axis = figure._fullLayout.xaxis2;
+        const place = Math.round(axis.p2d(event.clientX - figure.getBoundingClientRect().left - axis._offset));
+        return Math.min(Math.max(place, 0), figure.data[0].customdata.length - 1);
     }
+
+    document.addEventListener(
+        "pointerdown",
+        (event) => {
+            const over = event.button === 0 && event.target.closest(`${FIGURE} .nsewdrag`);
+            pressed = over && plot().data[0].customdata ? placeOf(event) : null;
+        },
+        true,
+    );
+    document.addEventListener("pointercancel", () => (pressed = null), true);
+    document.addEventListener(
+        "pointerup",
+        (event) => {
+            if (pressed === null || !plot()) {
+                return;
+            }
+            strokes.push([pressed, placeOf(event)].sort((one, other) => one - other));
+            pressed = null;
+            window.dash_clientside.set_props("units-stroke", { data: ++made });
+        },
+        true,
+    );
 
     /* Units that are free go; all that go already stay; all that stay are free again. */
     function turned(now, units) {

@@ -94,6 +94,7 @@ IMPORTANCE_OVERVIEW = "importance-overview"
 IMPORTANCE_FIGURES = "importance-figures"  # filled when the panel is opened for the first time
 IMPORTANCE_WISH = "importance-wish"  # {layer, side, group, shown, criterion, scheme} to show, while the panel is open
 UNITS = "units"  # {version, picks: {group name: {cut, keep, order}}}: units that the person has picked
+UNITS_STROKE = "units-stroke"  # how many times the pointer has gone over units of the figure
 UNITS_NOTE = "units-note"
 UNITS_CUT = "units-cut"
 UNITS_CLEAR = "units-clear"

@@ -45,6 +45,7 @@ LARGEST_PICTURE = 64  # of a unit's weights, pixels a side
 def layout() -> Component:
     return html.Div(
         [
+            dcc.Store(id=ids.UNITS_STROKE),
             html.Div(id=ids.UNITS_NOTE, **aria(live="polite")),
             html.Div(
                 [
@@ -83,8 +84,7 @@ def register(app: Dash, session: Session) -> None:
     app.clientside_callback(
         ClientsideFunction("units", "pick"),
         Output(ids.UNITS, "data"),
-        Input(ids.IMPORTANCE_GROUP, "clickData"),
-        Input(ids.IMPORTANCE_GROUP, "selectedData"),
+        Input(ids.UNITS_STROKE, "data"),
         Input(ids.IMPORTANCE_GROUP, "relayoutData"),
         Input(ids.UNITS_CLEAR, "n_clicks"),
         State(ids.SHOWN, "data"),

@@ -45,13 +45,7 @@ def place(explorer: Explorer, unit: float) -> dict[str, float]:
 
 
 def click(explorer: Explorer, unit: float) -> None:
-    """Plotly knows what is under the pointer a moment after it came to rest."""
-    explorer.page.mouse.move(2, 2)
-    expect(explorer.part(ids.IMPORTANCE_GROUP).locator(".hoverlayer .hovertext")).to_have_count(0)
-    explorer.page.mouse.move(**place(explorer, unit), steps=3)
-    expect(explorer.part(ids.IMPORTANCE_GROUP).locator(".hoverlayer .hovertext").first).to_be_visible()
-    at = place(explorer, unit)
-    explorer.page.mouse.click(**at, delay=20)
+    explorer.page.mouse.click(**place(explorer, unit))
 
 
 def opened_figure(explorer: Explorer) -> None:
