@@ -4,6 +4,7 @@
     "use strict";
 
     const SLACK = 1e-9; // as the core has it: 29 % of 100 units are 29, whatever binary fractions say
+    const SETTLED = 250; // ms without a new wish before the server is asked
     const HALVINGS = 34; // of the interval of shares, to less than the slack
 
     /** How many of `size` units a cut of this share takes: rounded down, never all. */
@@ -50,7 +51,32 @@
             if (cost(ledger, removal(ledger, group, middle))[aim] <= wanted) high = middle;
             else low = middle;
         }
-        return removal(ledger, group, high);
+        return partly(ledger, removal(ledger, group, low), removal(ledger, group, high), aim, wanted);
+    }
+
+    /** Of the groups that lose units at once between two cuts only as many as it takes, in the order of their numbers. */
+    function partly(ledger, before, after, aim, wanted) {
+        const more = [...after.keys()].filter((group) => after.get(group) > before.get(group)).sort((a, b) => a - b);
+        for (const group of more) {
+            if (cost(ledger, before)[aim] <= wanted) break;
+            before.set(group, after.get(group));
+        }
+        return before;
+    }
+
+    let asking = 0; // the timer of a question to the server
+
+    /** A cut as the server fits it to the sizes that the model's code ties, as soon as it has answered. */
+    function fitting(ledger, removed, question, answered) {
+        if (!ledger.tied) return removed;
+        const key = JSON.stringify(question);
+        clearTimeout(asking);
+        if (!answered || answered.key !== key) {
+            const ask = () => window.dash_clientside.set_props("tied-wish", { data: { ...question, key } });
+            asking = setTimeout(ask, SETTLED);
+            return removed;
+        }
+        return answered.removed ? new Map([...[...removed.keys()].map((group) => [group, 0]), ...answered.removed]) : removed;
     }
 
     /** The units of a cut as they are after what was picked by hand goes or stays: Map from group to a number. */
@@ -155,7 +181,7 @@
     }
 
     /** The cut that the panel's wish takes, or a word on why there is none to preview. */
-    function wished(wish, selection, ledger, units, groups) {
+    function wished(wish, selection, ledger, units, groups, answered) {
         if (!ledger || !wish) return "Counting …";
         // a message says why units cannot be rated so
         if (!ledger.sizes) return null;
@@ -166,12 +192,15 @@
         // the line under Apply says why
         if (sharesNothingOut(wish) || (one && ledger.sizes[group] === undefined)) return null;
         if (wish.aim === "latency") return note("Apply times some cuts beside the original, and corrects the one it takes.");
-        const removed = answer(ledger, wish, one ? group : null);
-        return units && units.version === ledger.version ? withPicks(removed, units.picks, groups) : removed;
+        const picked = units && units.version === ledger.version ? units : null;
+        const taken = answer(ledger, wish, one ? group : null);
+        const removed = picked ? withPicks(taken, picked.picks, groups) : taken;
+        const question = { version: ledger.version, wish, selection: one ? selection : null, units: picked };
+        return fitting(ledger, removed, question, answered);
     }
 
-    function preview(wish, selection, ledger, units, tab, groups) {
-        const removed = wished(wish, selection, ledger, units, groups);
+    function preview(wish, selection, ledger, units, tab, answered, groups) {
+        const removed = wished(wish, selection, ledger, units, groups, answered);
         const cut = removed instanceof Map ? removed : null;
         window.prunescope.marks.planned(cut && tab === "cut" ? widths(ledger, cut) : null);
         return cut ? told(wish, ledger, cut, units) : removed;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -154,16 +154,21 @@ def _some_to_give_back(ties: SizeTies, clash: Clash, left: Mapping[int, list[int
 def inseparable(graph: DependencyGraph, plan: Plan) -> list[list[Removal]]:
     """A plan's removals in the smallest parts that can be done apart: families, joined where the code ties sizes."""
     indices = {graph.group(removal.group).index: removal for removal in plan.removals}
-    part = {group: graph.groups[group].family for group in indices}
+    return [[indices[group] for group in part] for part in parts(graph, indices)]
+
+
+def parts(graph: DependencyGraph, groups: Iterable[int]) -> list[list[int]]:
+    """Indices of groups in the smallest parts that can be cut apart: families, joined where the code ties sizes."""
+    part = {group: graph.groups[group].family for group in groups}
     ties = size_ties(graph)
     for dims in ties.bound_together():
         tied = {part[group] for group in ties.groups(dims) if group in part}
         for group, name in part.items():
             if name in tied:
                 part[group] = min(tied)
-    found: dict[int, list[Removal]] = {}
+    found: dict[int, list[int]] = {}
     for group, name in part.items():
-        found.setdefault(name, []).append(indices[group])
+        found.setdefault(name, []).append(group)
     return list(found.values())
 
 

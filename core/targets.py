@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
 from math import gcd, lcm
 from typing import Literal, TypeAlias, TypeVar, get_args
@@ -12,7 +14,7 @@ import numpy as np
 
 from prunescope.core.cost import Quantity, Removed, ledger
 from prunescope.core.errors import BadPlan
-from prunescope.core.fitting import fitted
+from prunescope.core.fitting import fitted, parts
 from prunescope.core.graph import DependencyGraph, Group
 from prunescope.core.importance import Scores
 from prunescope.core.latency import cut_to_latency
@@ -133,12 +135,12 @@ def plan(  # noqa: PLR0913  one verb, and each argument a choice of its own
 def _reaching(graph: DependencyGraph, order: Ranking, limits: _Limits, name: str, share: float) -> Removed:
     """The smallest cut that leaves at most this share of a quantity."""
     _check_share(name, share)
-    shares = order.shares()
-    largest = limits.within(order.cut(float(shares[-1])))
+    cuts = _Cuts(order, limits)
+    largest = cuts.at(-1)
     if name == "latency":
-        found, least = cut_to_latency(graph, lambda at: limits.within(order.cut(float(shares[at]))), len(shares), share)
+        found, least = cut_to_latency(graph, cuts.at, cuts.count, share)
     else:
-        found, least = _counted(graph, order, limits, name, share), _left(graph, name, largest)
+        found, least = _counted(graph, cuts, name, share), _left(graph, name, largest)
     if found is not None:
         return found
     raise BadPlan(
@@ -150,18 +152,63 @@ def _reaching(graph: DependencyGraph, order: Ranking, limits: _Limits, name: str
     )
 
 
-def _counted(graph: DependencyGraph, order: Ranking, limits: _Limits, name: str, share: float) -> Removed | None:
-    shares = order.shares()
-    low, high = 0, len(shares) - 1
-    if _left(graph, name, limits.within(order.cut(float(shares[high])))) > share:
+@dataclass(frozen=True)
+class _Cuts:
+    """Every cut that a ranking makes, from the smallest to the largest."""
+
+    order: Ranking
+    limits: _Limits
+    held: Removed = field(default_factory=dict)  # group index -> units that go whatever the share is
+
+    @cached_property
+    def _shares(self) -> list[float]:
+        return [float(share) for share in self.order.shares()]
+
+    @property
+    def count(self) -> int:
+        return len(self._shares)
+
+    def at(self, position: int) -> Removed:
+        return self.limits.within({**self.order.cut(self._shares[position]), **self.held})
+
+    def first(self, reaches: Callable[[Removed], bool]) -> int:
+        """The position of the smallest that does, or of the largest."""
+        return min(bisect_left(range(self.count), True, key=lambda at: reaches(self.at(at))), self.count - 1)
+
+    def least(self, reaches: Callable[[Removed], bool]) -> Removed:
+        """The smallest that does, or the largest: of the groups that lose units at once, only as many as it takes."""
+        first = self.first(reaches)
+        before, after = self.at(max(first - 1, 0)), self.at(first)
+        more = [group for group in sorted(after) if len(after[group]) > len(before.get(group, ()))]
+
+        def partly(count: int) -> Removed:
+            return self.limits.within({**before, **{group: after[group] for group in more[:count]}})
+
+        count = bisect_left(range(len(more)), True, key=lambda n: reaches(partly(n)))
+        return partly(count) if count < len(more) else after
+
+
+def _counted(graph: DependencyGraph, cuts: _Cuts, name: str, share: float) -> Removed | None:
+    """The smallest cut that reaches the share, by exact counts.
+
+    Sizes that the code ties move in leaps. Of the cut that holds them as they are after the leap, with less of all
+    that is free, and the one that holds them as they are before it, with more, the nearer to the share is taken.
+    """
+
+    def left(removed: Removed) -> float:
+        return _left(graph, name, removed)
+
+    def reaches(removed: Removed) -> bool:
+        return left(removed) <= share
+
+    first = cuts.first(reaches)
+    if not reaches(cuts.at(first)):
         return None
-    while low < high:
-        middle = (low + high) // 2
-        if _left(graph, name, limits.within(order.cut(float(shares[middle])))) <= share:
-            high = middle
-        else:
-            low = middle + 1
-    return limits.within(order.cut(float(shares[high])))
+    tied = [group for part in parts(graph, cuts.order.units) if len(part) > 1 for group in part]
+    states = [cuts.at(first), cuts.at(max(first - 1, 0))] if tied else []
+    around = [replace(cuts, held={group: state[group] for group in tied}) for state in states]
+    found = [each.least(reaches) for each in [*around, cuts]]
+    return max(filter(reaches, found), key=lambda cut: round(left(cut), 2))
 
 
 def _left(graph: DependencyGraph, name: str, removed: Removed) -> float:

@@ -168,6 +168,23 @@ def planned(session: Session, wish: Wish, selection: Mapping[str, Any] | None, p
     )
 
 
+def tied_cut(session: Session, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """{key, removed}: how many units of each group the plan of a wish takes; None where there is no such plan.
+
+    Args:
+        asked: {version, wish, selection, units, key} of the page.
+    """
+    graph, nothing = session.version.graph, {"key": asked["key"], "removed": None}
+    if asked["version"] != session.version.id:
+        return nothing
+    try:
+        made = planned(session, Wish(**asked["wish"]), asked["selection"], picked(session, asked["units"]))
+    except PrunescopeError:
+        # the page says itself what is out of reach, and Apply says why
+        return nothing
+    return {"key": asked["key"], "removed": [[graph.group(r.group).index, len(r.units)] for r in made.removals]}
+
+
 def _options(wish: Wish, names: Sequence[str] | None) -> dict[str, Any]:
     """A wish as `plan` takes it."""
     scope = "local" if names else wish.ranked

@@ -12,6 +12,7 @@ from torch import Tensor
 from prunescope.core import CRITERIA, DependencyGraph, Group, Member
 from prunescope.core.cost import CountedDim, DimCounter, Product, ledger
 from prunescope.core.evidence import Evidence
+from prunescope.core.fitting import size_ties
 from prunescope.core.graph import Side
 from prunescope.core.importance import Scores, member_importance
 from prunescope.core.plan import cut_groups
@@ -314,7 +315,7 @@ def ledger_record(
         groups whose units are ranked together their number, and the group of each unit in the order in which they go,
         or the only group. `steps`: group -> the multiple in which its units stay, where that is not 1. `widths`: as
         `dims`, of the layers' outputs; `layers`: layer -> position in `widths`. Where a sweep is given, it ranks all
-        units together.
+        units together. `tied`: whether the model's code has sizes that a cut has to be fitted to.
     """
     book, groups = ledger(graph), cut_groups(graph)
     order = {group.index: scores[group.name].argsort(stable=True).numpy() for group in graph.groups}
@@ -332,6 +333,7 @@ def ledger_record(
         "classes": [_swept_record(graph, swept)]
         if swept
         else [_class_record(graph, scores, peers) for peers in classes(graph, groups, ranked)],
+        "tied": bool(size_ties(graph).uses),
         "steps": {str(g): step for g, step in rounding_steps(graph, round_to).items() if step > 1},
     }
 

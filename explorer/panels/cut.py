@@ -21,6 +21,7 @@ from prunescope.explorer.actions import (
     picked,
     predict_latency,
     swept,
+    tied_cut,
 )
 from prunescope.explorer.aria import aria
 from prunescope.explorer.jobs import JobState
@@ -105,6 +106,8 @@ def layout(session: Session) -> Component:
             html.Div(result_note(session), id=ids.RESULT, **aria(live="polite")),
             dcc.Store(id=ids.LEDGER),
             dcc.Store(id=ids.CUT_WISH),
+            dcc.Store(id=ids.TIED_WISH),
+            dcc.Store(id=ids.TIED_CUT),
             dcc.Store(id=ids.FITTED),
         ],
         className="panel-body",
@@ -129,6 +132,7 @@ def ranked_options(session: Session) -> list[dict[str, Any]]:
 def register(app: Dash, session: Session) -> None:
     training.register(app, session)
     fading.register(app, session)
+    _register_preview(app, session)
     app.clientside_callback(
         ClientsideFunction("cut", "wish"),
         Output(ids.CUT_WISH, "data"),
@@ -144,16 +148,6 @@ def register(app: Dash, session: Session) -> None:
         Output(ids.RATIO_LABEL, "children"),
         Input(ids.AIM, "value"),
         Input(ids.RANKED, "value"),
-    )
-    app.clientside_callback(
-        ClientsideFunction("cut", "preview"),
-        Output(ids.PREVIEW, "children"),
-        Input(ids.CUT_WISH, "data"),
-        Input(ids.SELECTION, "data"),
-        Input(ids.LEDGER, "data"),
-        Input(ids.UNITS, "data"),
-        Input(ids.PANEL_TABS, "value"),
-        State(ids.GROUPS, "data"),
     )
     app.clientside_callback(
         ClientsideFunction("cut", "buttons"),
@@ -235,6 +229,24 @@ def register(app: Dash, session: Session) -> None:
     def cancel(clicks: int) -> int:
         session.jobs.cancel()
         return clicks
+
+
+def _register_preview(app: Dash, session: Session) -> None:
+    app.clientside_callback(
+        ClientsideFunction("cut", "preview"),
+        Output(ids.PREVIEW, "children"),
+        Input(ids.CUT_WISH, "data"),
+        Input(ids.SELECTION, "data"),
+        Input(ids.LEDGER, "data"),
+        Input(ids.UNITS, "data"),
+        Input(ids.PANEL_TABS, "value"),
+        Input(ids.TIED_CUT, "data"),
+        State(ids.GROUPS, "data"),
+    )
+
+    @app.callback(Output(ids.TIED_CUT, "data"), Input(ids.TIED_WISH, "data"), prevent_initial_call=True)
+    def fit_sizes(asked: dict[str, Any]) -> dict[str, Any]:
+        return tied_cut(session, asked)
 
 
 def latency_record(model: LatencyModel | None) -> dict[str, Any] | None:

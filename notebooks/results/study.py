@@ -26,7 +26,7 @@ from prunescope.core.graph import DependencyGraph
 from prunescope.core.importance import Scores, score
 from prunescope.core.measure import latency, macs, parameters
 from prunescope.core.ranking import Scope
-from prunescope.core.recovery import fine_tune, recalibrate
+from prunescope.core.recovery import Precision, fine_tune, recalibrate
 
 Rate = Callable[[DependencyGraph], Scores]
 Key = tuple[str, Scope | Literal[""], float, int]  # method, scope, speed-up, seed of a run
@@ -60,6 +60,7 @@ class Task:
     optimiser: Callable[[nn.Module, float], Optimizer] = adamw  # of a learning rate
     kinds: tuple[str | None, ...] = (None,)  # ways to cut where there are two, as in `plan`; None is whole rows
     scopes: tuple[Scope, ...] = ("global",)  # what units are ranked against
+    precision: Precision = "auto"  # of the training, as in `fine_tune`
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,10 @@ def train(task: Task, model: nn.Module, epochs: float, rate: float, begun: float
     """Train for this many epochs, in the order of the data that follows `begun` epochs; options as of `fine_tune`."""
     first, count = (round(number * task.parts) for number in (begun, epochs))
     optimiser = task.optimiser(model, rate)
-    fine_tune(model, lambda part: task.batches(first + part), task.loss, count, optimiser=optimiser, **options)
+    fine_tune(
+        model, lambda part: task.batches(first + part), task.loss, count,
+        optimiser=optimiser, precision=task.precision, **options,
+    )  # fmt: skip
 
 
 def run(

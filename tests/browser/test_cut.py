@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+import torch
+from playwright.sync_api import Page, expect
+from torch import nn
 
 from prunescope.core import DependencyGraph, plan, plan_units, predicted, score, trace
 from prunescope.core.cost import Cost
@@ -18,8 +20,11 @@ from prunescope.core.plan import cut_groups
 from prunescope.core.ranking import SCOPES, Ranking, Scope
 from prunescope.core.sensitivity import Cut, Sensitivity, allocated
 from prunescope.core.targets import COUNTED
+from prunescope.explorer import ids
 from prunescope.explorer.gallery import open_model
-from prunescope.explorer.view import ledger_record
+from prunescope.explorer.session import Session
+from prunescope.explorer.view import ledger_record, quantity
+from tests.browser.explorer_page import visited
 from tests.command import REPOSITORY
 from tests.models import flattened, grouped, image, ragged
 
@@ -146,3 +151,19 @@ def test_a_share_of_any_size_is_rounded_as_the_core_rounds_it(script: Page) -> N
     assert script.evaluate(TAKEN, list(percents)) == [
         [len(units) for units in order.cut(percent / 100).values()] for percent in percents
     ]
+
+
+def test_the_echo_of_a_model_whose_code_ties_sizes_becomes_what_the_core_plans(page: Page) -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(96, 6, 384, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    model = nn.Sequential(nn.Linear(16, 96), encoder, nn.Linear(96, 8))
+    session = Session(model.eval(), torch.randn(2, 5, 16))
+    graph = session.version.graph
+    cut = plan(graph, session.scores(), ratio=0.4)
+    freely = sum(int(0.4 * group.size) for group in cut_groups(graph))
+    assert 0 < sum(len(removal.units) for removal in cut.removals) < freely, "no tie holds a group back"
+    with visited(page, session) as explorer:
+        explorer.tab("Cut")
+        explorer.slide_to(40)
+        expect(explorer.part(ids.PREVIEW)).to_contain_text(f"→ {quantity(predicted(graph, cut).macs)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -60,6 +61,10 @@ def cut(made: Plan) -> dict[str, int]:
     return {removal.group: len(removal.units) for removal in made.removals}
 
 
+def removed(made: Plan, group: str) -> int:
+    return cut(made).get(group, 0)
+
+
 @pytest.mark.parametrize("scope", ["local", "global", "isomorphic"])
 @pytest.mark.parametrize("name", ["macs", "parameters", "bytes"])
 @pytest.mark.parametrize("share", [0.8, 0.45, 0.2])
@@ -75,12 +80,15 @@ def test_a_target_is_met_in_the_pruned_model_and_one_unit_less_would_miss_it(
     limit = share * measured(graph.model)
     assert measured(model) <= limit
     order = ranking(graph, scores, graph.groups, scope, most={g.index: g.size - 1 for g in graph.groups}, fixed={})
-    shares = order.shares().tolist()
-    gone = {graph.group(r.group).index: len(r.units) for r in made.removals}
-    at = next(s for s in shares if {g: len(u) for g, u in order.cut(s).items() if u} == gone)
-    smaller = order.cut(shares[shares.index(at) - 1])
-    fewer = plan_units(graph, {graph.groups[g].name: units for g, units in smaller.items()})
-    assert measured(prune(graph.model, fewer).model) > limit
+    gone = {group.index: removed(made, group.name) for group in graph.groups}
+    cuts = [{g: len(units) for g, units in order.cut(float(at)).items()} for at in order.shares()]
+    before, after = next(
+        (few, many) for few, many in pairwise(cuts) if all(gone[g] in (few[g], many[g]) for g in gone) and gone != few
+    )
+    last = max(g for g in gone if gone[g] > before[g])  # of the groups that step together, the last to go
+    assert all(gone[g] == after[g] for g in gone if g < last)
+    fewer = {graph.groups[g].name: order.units[g][: before[g] if g == last else count] for g, count in gone.items()}
+    assert measured(prune(graph.model, plan_units(graph, fewer)).model) > limit
 
 
 def test_what_is_predicted_of_a_target_is_what_the_pruned_model_has(graph: DependencyGraph) -> None:
@@ -161,6 +169,19 @@ def test_rounded_sizes_hold_for_every_layer_where_they_held_before(step: int) ->
                 narrower += new < old
                 assert new == old or old % step or new % step == 0, (name, old, new)
         assert narrower > 5
+
+
+@pytest.mark.parametrize("scope", ["local", "global", "isomorphic"])
+@pytest.mark.parametrize("share", [0.35, 0.5, 0.65, 0.8])
+def test_where_sizes_are_tied_the_free_ones_make_up_for_their_leaps(scope: Any, share: float) -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(96, 6, 384, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+    model = nn.Sequential(nn.Linear(16, 96), encoder, nn.Linear(96, 8))
+    graph = trace(model.eval(), torch.randn(2, 5, 16))
+    made = plan(graph, score(graph), macs=share, scope=scope)
+    left = macs(prune(graph.model, made).model, torch.randn(2, 5, 16)) / macs(graph.model, torch.randn(2, 5, 16))
+    assert share - 0.01 < left <= share
 
 
 def test_rounding_gives_units_back_and_never_takes_more(graph: DependencyGraph) -> None:
