@@ -33,16 +33,27 @@ class Coupling:
     edges: tuple[Edges, ...]
 
 
-def couplings_of(space: LabelSpace) -> tuple[Coupling, ...]:
+@dataclass(frozen=True, slots=True)
+class Components:
+    """What ties labels before a way to cut is chosen."""
+
+    by_edges: Vector  # (labels,) labels of one component are tied by edges alone
+    family: Vector  # (labels,) labels of one family are tied by edges or grids
+
+
+def components_of(space: LabelSpace) -> Components:
+    by_edges = _components(space.count, space.edges)
+    return Components(by_edges, _joined(by_edges, [edge for grid in space.grids for edge in _both_ways(grid)]))
+
+
+def couplings_of(space: LabelSpace, components: Components) -> tuple[Coupling, ...]:
     """One coupling for a model without grids, else two: whole rows first (heads), whole columns first."""
-    before = _components(space.count, space.edges)
-    family = _joined(before, [edge for grid in space.grids for edge in _both_ways(grid)])
     ways = (True, False) if space.grids else (True,)
-    return tuple(_coupling(space, family, before, by_rows) for by_rows in ways)
+    return tuple(_coupling(space, components, by_rows) for by_rows in ways)
 
 
-def _coupling(space: LabelSpace, family: Vector, before: Vector, by_rows: bool) -> Coupling:
-    """`before`: components by edges alone, without what the choice of rows or columns ties."""
+def _coupling(space: LabelSpace, components: Components, by_rows: bool) -> Coupling:
+    before = components.by_edges
     locked = np.zeros(before.max(initial=-1) + 1, dtype=bool)
     for lock in space.locks:
         locked[before[lock.labels]] = True
@@ -64,7 +75,7 @@ def _coupling(space: LabelSpace, family: Vector, before: Vector, by_rows: bool) 
     for _, labels, name in sorted(kinds, key=lambda kind: kind[0]):
         for c in np.unique(component[labels[labels >= 0]]).tolist():
             kind[c] = name
-    return Coupling(component, lock_of, locks, tuple(kind), family, edges)
+    return Coupling(component, lock_of, locks, tuple(kind), components.family, edges)
 
 
 def _open_ways(grid: Grid, locked: NDArray[np.bool_], component: Vector) -> tuple[bool, bool]:

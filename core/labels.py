@@ -114,6 +114,13 @@ class Sliced:
     stop: int
 
 
+def counted_by(dim: Dim, position: int) -> Dim:
+    """The indices of a dimension that a number in the code is counted by, itself among them: from 0 or from the end."""
+    if isinstance(dim, Fixed):
+        return dim
+    return dim[position:] if position < 0 else dim[: position + 1]
+
+
 @dataclass
 class LabelSpace:
     """All labels of one trace and what ties them. The rules write to it while the model runs."""
@@ -129,6 +136,8 @@ class LabelSpace:
     factors: list[Factor] = field(default_factory=list)
     # since the last call of torch from the code: what is waiting for the code's own sizes
     slices: list[Sliced] = field(default_factory=list)
+    lists: list[list[int]] = field(default_factory=list)  # lists of numbers in the key of the call at work
+    factors_at_work: list[Dims] = field(default_factory=list)  # of the matrix product at work
     repeats: list[Vector] = field(default_factory=list)  # labels of a single index that was repeated
     reasons: list[str] = field(default_factory=list)
     _numbers: Vector = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # 0, 1, 2 ...: labels are parts of it

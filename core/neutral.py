@@ -7,9 +7,11 @@ where such values are summed up, or multiplied with others of their kind, a cut 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from prunescope.core.labels import Fixed, LabelSpace, Statistic
+import numpy as np
+
+from prunescope.core.labels import Dim, Fixed, LabelSpace, Statistic, Vector
 from prunescope.core.linear import linear
 from prunescope.core.tape import Step, Tape, Value
 
@@ -29,52 +31,85 @@ _KEEP_ZERO = frozenset(
 )
 
 
-def without_neutral_sums(space: LabelSpace, tape: Tape) -> None:
-    """Keep only those sums among the statistics whose units are not zero where they are removed; add products."""
-    keeps_zero = _zeros(tape)
+def without_neutral_sums(space: LabelSpace, tape: Tape, family: Vector) -> None:
+    """Keep only those sums among the statistics whose units are not zero where they are removed; add products.
+
+    Args:
+        space: Of the run that the tape is of.
+        tape: What was run.
+        family: (labels,) the family of each label.
+    """
+    of = _Families(family)
+    zeros = _zeros(tape, of)
     space.statistics = [
         statistic
         for statistic in space.statistics
         if tape.steps[statistic.operation].name not in _SUMS
-        or not keeps_zero[tape.steps[statistic.operation].operands[0]]
+        or not of.dim(statistic.labels) <= zeros[tape.steps[statistic.operation].operands[0]]
     ]
     for position, step in enumerate(tape.steps):
-        if step.name not in PRODUCTS or any(keeps_zero[operand] for operand in step.operands):
+        if step.name not in PRODUCTS:
             continue
         contracted = step.operands[0].dims[-1]
-        if not isinstance(contracted, Fixed):
+        if not isinstance(contracted, Fixed) and not of.dim(contracted) <= _joined(step.operands, zeros):
             space.statistics.append(Statistic(contracted, position, len(step.operands[0].shape) - 1))
 
 
-def _zeros(tape: Tape) -> dict[Value, bool]:
-    """Whether a value is zero in all places of a unit whose parameters are zero."""
-    found: dict[Value, bool] = {}
+class _Families:
+    """The families that labels belong to."""
+
+    def __init__(self, family: Vector) -> None:
+        self.family = family
+        self._known: dict[int, tuple[Dim, frozenset[int]]] = {}  # id of a dimension -> itself, so that it stays
+
+    def dim(self, dim: Dim) -> frozenset[int]:
+        if isinstance(dim, Fixed):
+            return frozenset()
+        if id(dim) not in self._known:
+            self._known[id(dim)] = dim, frozenset(np.unique(self.family[dim[dim >= 0]]).tolist())
+        return self._known[id(dim)][1]
+
+    def value(self, value: Value) -> frozenset[int]:
+        return frozenset().union(*map(self.dim, value.dims))
+
+
+def _zeros(tape: Tape, of: _Families) -> dict[Value, frozenset[int]]:
+    """Those families of a value for which it is zero in all places of a unit whose parameters are zero."""
+    found: dict[Value, frozenset[int]] = {}
     for step in tape.steps:
         for operand in step.operands:
             # parameters are set to zero; inputs and constants have no units
-            found.setdefault(operand, any(not isinstance(dim, Fixed) for dim in operand.dims))
+            found.setdefault(operand, of.value(operand))
         result = _keeps_zero(step, found)
-        found.update(dict.fromkeys(step.outputs, result))
+        found.update({output: result & of.value(output) for output in step.outputs})
     return found
 
 
-def _keeps_zero(step: Step, zero: Mapping[Value, bool]) -> bool:
+def _joined(operands: Iterable[Value], zeros: Mapping[Value, frozenset[int]]) -> frozenset[int]:
+    return frozenset().union(*(zeros[operand] for operand in operands))
+
+
+def _keeps_zero(step: Step, zeros: Mapping[Value, frozenset[int]]) -> frozenset[int]:
+    """The families for which the result is zero where the operands are."""
     name = step.name.removesuffix("_")
     if not step.operands:
-        return False
+        return frozenset()
+    first = zeros[step.operands[0]]
     if name in _KEEP_ZERO:
-        return zero[step.operands[0]]
+        return first
     if name in ("aten.hardtanh", "aten.clamp"):
         low, high = (*step.arguments[1:3], None)[:2]
         # a bound may be a tensor
         below = low is None or (isinstance(low, int | float) and low <= 0)
         above = high is None or (isinstance(high, int | float) and high >= 0)
-        return below and above and zero[step.operands[0]]
+        return first if below and above else frozenset()
     if name == "aten.pow":
         exponent = step.arguments[1]
-        return isinstance(exponent, int | float) and exponent > 0 and zero[step.operands[0]]
+        return first if isinstance(exponent, int | float) and exponent > 0 else frozenset()
     if name.startswith("aten._scaled_dot_product"):
-        return zero[step.operands[2]]
+        return zeros[step.operands[2]]
     rule = linear(step)
-    terms = rule.terms(step) if rule else ()
-    return bool(terms) and all(any(zero[step.operands[position]] for position in term) for term in terms)
+    terms = [
+        _joined([step.operands[position] for position in term], zeros) for term in (rule.terms(step) if rule else ())
+    ]
+    return frozenset.intersection(*terms) if terms else frozenset()

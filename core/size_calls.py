@@ -54,6 +54,8 @@ class SizeCalls(TorchFunctionMode):
             # of nothing torch takes no norm and multiplies by the first weight instead, which would tell nothing
             return torch.native_batch_norm(*args[:8])[0]
         first_operation = self.space.operation + 1
+        self.space.lists = [part for part in _key(name, args) if isinstance(part, list)]
+        self.space.factors_at_work = self._factors(args) if name in _PRODUCTS else []
         result = function(*args, **kwargs)
         self.first_operation = first_operation
         if name == "__get__" and function.__self__ is Tensor.shape:
@@ -79,6 +81,9 @@ class SizeCalls(TorchFunctionMode):
                 self.space.lock(labels, REPEATED)
         self.space.repeats.clear()
         return result
+
+    def _factors(self, args: tuple[Any, ...]) -> list[Dims]:
+        return [self.labels(factor) for factor in args if isinstance(factor, Tensor)]
 
     def _numel(self, tensor: Tensor) -> int:
         count = 1
@@ -161,13 +166,17 @@ def _plain_shape(tensor: Tensor) -> Sequence[int]:
 
 def _slices(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[slice]:
     """The slices that the code asks a call for."""
-    if name in ("__getitem__", "__setitem__"):
-        key = args[1]
-        return [part for part in (key if isinstance(key, tuple) else (key,)) if isinstance(part, slice)]
     if name == "narrow":
         start, length = (args[n] if len(args) > n else kwargs[name] for n, name in ((2, "start"), (3, "length")))
         return [slice(start, start + length)] if isinstance(start, int) else []
-    return []
+    return [part for part in _key(name, args) if isinstance(part, slice)]
+
+
+def _key(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The parts of the key in `x[key]`."""
+    if name not in ("__getitem__", "__setitem__"):
+        return ()
+    return args[1] if isinstance(args[1], tuple) else (args[1],)
 
 
 def _asked(values: Sequence[Any]) -> list[Any]:
@@ -296,6 +305,7 @@ _READERS: dict[str, _Reader] = {
     ),
 }
 
+_PRODUCTS = frozenset(("matmul", "__matmul__", "__rmatmul__"))
 _READ = frozenset((*_READERS, "size", "numel"))
 
 

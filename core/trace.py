@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from prunescope.core.accepted import accepted
 from prunescope.core.errors import TraceFailed
 from prunescope.core.graph import DependencyGraph, Layer, Operation
-from prunescope.core.groups import Coupling, couplings_of, groups_of, locks_of
+from prunescope.core.groups import Coupling, components_of, couplings_of, groups_of, locks_of
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import Fixed, LabelSpace, Vector
 from prunescope.core.neutral import without_neutral_sums
@@ -117,10 +117,11 @@ def _failure(model: nn.Module, run: Run, call: tuple[Any, Any], error: Exception
 
 
 def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
-    without_neutral_sums(run.space, run.tape)
+    components = components_of(run.space)
+    without_neutral_sums(run.space, run.tape, components.family)
     lock_unread(run.space, run.tape)
     folds = folded(run.space, run.tape)
-    couplings = couplings_of(run.space)
+    couplings = couplings_of(run.space, components)
     sides = np.zeros(run.space.count, dtype=np.int64)
     for labels, side in run.roles:
         sides[labels[labels >= 0]] = 1 if side == "in" else 2

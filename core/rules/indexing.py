@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from prunescope.core.labels import BY_POSITION, ONE_INDEX, Dim, Dims, Fixed
+from prunescope.core.labels import BY_POSITION, ONE_INDEX, Dim, Dims, Fixed, counted_by
 from prunescope.core.rules.elementwise import broadcast, joined
 from prunescope.core.rules.reduction import together
 from prunescope.core.rules.table import Call, operation_name, register
@@ -72,7 +72,12 @@ def _looked_up(call: Call) -> list[int | None]:
         if tensor is not None:
             covered.extend(range(d, d + width))
         d += width
-    locked = [call.labels(call.tensors[0])[d] for d in covered]
+    dims = call.labels(call.tensors[0])
+    locked = [dims[d] for d in covered]
+    numbers = [t for t in indices if t is not None]
+    if not any(masks) and any([named] == [t.tolist() for t in numbers] for named in call.space.lists):
+        # as with `x[:, -1]`: what the code's own numbers are not counted by may go
+        locked = [counted_by(dims[covered[0]], number) for number in numbers[0].tolist()]
     for dim in (*locked, *(dim for tensor in indices if tensor is not None for dim in call.labels(tensor))):
         call.space.lock(dim, BY_NUMBER)
     made = max(1 if is_mask else t.dim() for t, is_mask in zip(indices, masks, strict=True) if t is not None)

@@ -217,15 +217,22 @@ def expand(call: Call) -> Sequence[Dims]:
     dims = call.labels(before)
     return [
         tuple(
-            _repeated(call.space, size) if d < added or before.shape[d - added] != size else dims[d - added]
+            _repeated(call.space, d, after.shape) if d < added or before.shape[d - added] != size else dims[d - added]
             for d, size in enumerate(after.shape)
         )
     ]
 
 
-def _repeated(space: LabelSpace, size: int) -> Dim:
-    """One index repeated as often as the code asks: its labels follow what the code made the number of."""
-    labels = space.new(size)
+def _repeated(space: LabelSpace, d: int, shape: Sequence[int]) -> Dim:
+    """One index repeated along dimension `d`: as often as a factor of the matrix product at work has indices there.
+
+    Elsewhere it is as often as the code asks: its labels follow what the code made the number of.
+    """
+    for factor in space.factors_at_work:
+        dim = factor[d] if len(factor) == len(shape) else ONE_INDEX
+        if (isinstance(dim, Fixed) and dim is not ONE_INDEX) or (not isinstance(dim, Fixed) and dim.size == shape[d]):
+            return dim
+    labels = space.new(shape[d])
     space.repeats.append(labels)
     return labels
 

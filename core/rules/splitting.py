@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prunescope.core.labels import BY_POSITION, Dim, Dims, Fixed, Sliced, Vector
+from prunescope.core.labels import BY_POSITION, Dim, Dims, Fixed, Sliced, Vector, counted_by
 from prunescope.core.rules.elementwise import joined
 from prunescope.core.rules.table import Call, register
 
@@ -38,9 +38,7 @@ def slice_(call: Call) -> Sequence[Dims]:
 def select(call: Call) -> Sequence[Dims]:
     """The index stays, and so do those that it is counted by."""
     dims = list(call.labels(call.tensors[0]))
-    dim, position = dims.pop(call["dim"]), call["index"]
-    if not isinstance(dim, Fixed):
-        call.space.lock(dim[position:] if position < 0 else dim[: position + 1], BY_POSITION)
+    call.space.lock(counted_by(dims.pop(call["dim"]), call["index"]), BY_POSITION)
     return [tuple(dims)]
 
 

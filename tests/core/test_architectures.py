@@ -54,6 +54,45 @@ class GroupedQueries(nn.Module):
         return self.out(x + self.o(y.transpose(1, 2).flatten(2))).mean(1)
 
 
+class OneKey(nn.Module):
+    """All query heads share one key and value head, which the code finds by its number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.width = 4, 8
+        self.embed, self.out = nn.Linear(6, 32), nn.Linear(32, 3)
+        self.qkv, self.o = nn.Linear(32, 48), nn.Linear(32, 32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        batch, length, _ = x.shape
+        qkv = self.qkv(x).view(batch, length, self.heads + 2, self.width)
+        q, k, v = (part.transpose(1, 2) for part in (qkv[..., :-2, :], qkv[..., [-2], :], qkv[..., [-1], :]))
+        k, v = (part.expand(batch, self.heads, length, self.width) for part in (k, v))
+        y = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        return self.out(x + self.o(y.reshape(batch, length, -1)))
+
+
+class RandomFeatures(nn.Module):
+    """Linear attention on random features, which all heads share: a product of a matrix with heads of vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 4
+        self.embed, self.qkv, self.out = nn.Linear(6, 32), nn.Linear(32, 96), nn.Linear(32, 3)
+        self.register_buffer("features", torch.randn(16, 8))
+
+    def mapped(self, x: Tensor) -> Tensor:
+        return torch.exp((x @ self.features.T - (x**2).sum(-1, keepdim=True)) / 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, _ = x.shape
+        qkv = self.qkv(self.embed(x)).reshape(batch, length, 3, self.heads, 8).permute(2, 0, 3, 1, 4)
+        q, k = self.mapped(qkv[0]), self.mapped(qkv[1])
+        y = q @ (k.transpose(-1, -2) @ qkv[2]) / (q @ k.sum(-2)[..., None])
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
 class GraphAttention(nn.Module):
     """A layer of graph attention on an edge list, then a linear layer."""
 
@@ -119,6 +158,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Any]] = {
     "vision transformer": (vision_transformer, IMAGE),
     "shifted windows": (shifted_windows, IMAGE),
     "transformer encoder": (Encoder, WORDS),
+    "one key": (OneKey, torch.randn(2, 5, 6)),
+    "random features": (RandomFeatures, torch.randn(2, 5, 6)),
     "grouped queries": (GroupedQueries, torch.randn(2, 5, 6)),
     "LSTM": (lambda: Recurrent(nn.LSTM), WORDS),
     "bidirectional LSTM": (lambda: Recurrent(nn.LSTM, bidirectional=True), WORDS),
@@ -157,3 +198,10 @@ def test_the_gallerys_transformer_is_cut_by_whole_heads() -> None:
     assert result.verification is not None
     assert result.verification.difference is not None
     assert macs(result.model, opened.example_inputs) < 0.4 * macs(opened.model, opened.example_inputs)
+
+
+@pytest.mark.parametrize("name", ["one key", "grouped queries", "random features"])
+def test_heads_are_groups_where_a_key_or_a_table_serves_many(name: str) -> None:
+    build, inputs = CASES[name]
+    graph = trace(build().eval(), inputs)
+    assert any("heads" in group.kind for group in graph.groups), graph.locks
