@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prunescope.core.groups import Coupling, couplings_of
+from prunescope.core.groups import Coupling, components_of, couplings_of
 from prunescope.core.labels import ONE_INDEX, Dim, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.rules import Call, rule_for
 from tests.core.rule_calls import Sample
@@ -101,7 +101,7 @@ def check(call: Sample, seed: int = 0) -> int:
     done = 0
     for give in ways:
         case = labelled(call, give)
-        for coupling in couplings_of(case.space):
+        for coupling in couplings_of(case.space, components_of(case.space)):
             gone = some_units(case, coupling, random)
             cut = [dim for dims in (*case.operands, *case.outputs) for dim in dims if not isinstance(dim, Fixed)]
             if any(_among(dim, gone).any() for dim in cut):

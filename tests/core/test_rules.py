@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunescope.core.groups import couplings_of
+from prunescope.core.groups import components_of, couplings_of
 from prunescope.core.labels import Dims, Fixed, LabelSpace, Vector
 from prunescope.core.rules import RULES, Call, Rule, rule_for
 from tests.core.rule_calls import Sample, t, written
@@ -113,7 +113,7 @@ def test_costs_are_those_that_torch_counts(name: str) -> None:
     """Multiply-accumulates are half of torch's operations, before a cut and after it."""
     for call in WRITTEN[name]:
         case = labelled(call, every_dimension)
-        for coupling in couplings_of(case.space):
+        for coupling in couplings_of(case.space, components_of(case.space)):
             gone = some_units(case, coupling, np.random.default_rng(0))
             for removed in (np.zeros_like(gone), gone):
                 left = Left(case, removed)
