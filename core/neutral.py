@@ -39,20 +39,24 @@ def without_neutral_sums(space: LabelSpace, tape: Tape, family: Vector) -> None:
         tape: What was run.
         family: (labels,) the family of each label.
     """
+    sums = [each for each in space.statistics if tape.steps[each.operation].name in _SUMS]
+    products = [
+        Statistic(step.operands[0].dims[-1], position, len(step.operands[0].shape) - 1)
+        for position, step in enumerate(tape.steps)
+        if step.name in PRODUCTS and not isinstance(step.operands[0].dims[-1], Fixed)
+    ]
+    if not sums and not products:
+        return
     of = _Families(family)
     zeros = _zeros(tape, of)
-    space.statistics = [
-        statistic
-        for statistic in space.statistics
-        if tape.steps[statistic.operation].name not in _SUMS
-        or not of.dim(statistic.labels) <= zeros[tape.steps[statistic.operation].operands[0]]
-    ]
-    for position, step in enumerate(tape.steps):
-        if step.name not in PRODUCTS:
-            continue
-        contracted = step.operands[0].dims[-1]
-        if not isinstance(contracted, Fixed) and not of.dim(contracted) <= _joined(step.operands, zeros):
-            space.statistics.append(Statistic(contracted, position, len(step.operands[0].shape) - 1))
+
+    def neutral(statistic: Statistic) -> bool:
+        step = tape.steps[statistic.operation]
+        return of.dim(statistic.labels) <= _joined(step.operands if step.name in PRODUCTS else step.operands[:1], zeros)
+
+    dropped = {id(each) for each in sums if neutral(each)}
+    space.statistics = [each for each in space.statistics if id(each) not in dropped]
+    space.statistics += [each for each in products if not neutral(each)]
 
 
 class _Families:
