@@ -129,7 +129,7 @@
         const font = `600 10.5px ${FONT}`;
         ink.font = font;
         const width = ink.measureText(text).width + 14;
-        const [x, y] = [box.x + box.width / 2 - width - 16, box.y + box.height / 2 - 6];
+        const [x, y] = [box.x - width / 2, box.y + box.height / 2 - 6]; // between the marks of the output side
         ink.fillStyle = colours.frame;
         ink.strokeStyle = colours["box-line"];
         ink.lineWidth = 1;

@@ -75,7 +75,7 @@ def versions_figure(rows: list[dict[str, Any]], scheme: str, axis: str = "latenc
     """
     measured = [row for row in rows if row[axis] is not None]
     if not measured:
-        return empty(scheme, "Latency is being measured …")
+        return empty(scheme, "No latency is measured yet: see MACs or parameters")
     with_accuracy = [row for row in measured if row["accuracy"] is not None]
     shown = with_accuracy or measured
     values = [row["accuracy"] * 100 if with_accuracy else row["parameters"] for row in shown]
