@@ -217,6 +217,37 @@ def _embedding(step: Step, position: int, mark: Tensor) -> Marks:
     return _spread(step, position, _one(mark, 0).squeeze(0))
 
 
+def _summed(step: Step, position: int, mark: Tensor) -> Marks:
+    """Marks of sums and means: all that is summed up together has to be scaled alike."""
+    asked = step.arguments[1] if len(step.arguments) > 1 else None
+    dims = range(mark.dim()) if asked is None or asked == [] else [asked] if isinstance(asked, int) else asked
+    places = {d % mark.dim() for d in dims} if mark.dim() else set()
+    for d in places:
+        mark = _one(mark, d)
+    if mark.dim() != len(step.outputs[0].shape):
+        mark = mark[tuple(0 if d in places else slice(None) for d in range(mark.dim()))]
+    return (mark,)
+
+
+def _picked(step: Step, position: int, mark: Tensor) -> Marks:
+    """Marks of what is looked up along one dimension, wherever that is."""
+    dim = step.arguments[1] % mark.dim()
+    return _spread(step, position, _one(mark, dim))
+
+
+def _looked_up(step: Step, position: int, mark: Tensor) -> Marks:
+    """Marks of `x[:, numbers]`, wherever the numbers point."""
+    given = [(d, slot) for d, slot in enumerate(step.arguments[1]) if slot is not None]
+    ((d, slot),) = given if len(given) == 1 else ((0, None),)
+    if not isinstance(slot, Slot):
+        raise NotLinear("would change more than a scale in a look-up")
+    made = len(step.operands[slot.position].shape)
+    if len(step.outputs[0].shape) != mark.dim() - 1 + made:
+        raise NotLinear("would change more than a scale where a mask chooses")
+    mark = _one(mark, d).squeeze(d)
+    return _spread(step, position, mark[(slice(None),) * d + (None,) * made])
+
+
 def _complex(step: Step, position: int, mark: Tensor) -> Marks:
     return (_one(mark, -1).squeeze(-1),)
 
@@ -253,6 +284,9 @@ _LINEAR: dict[str, Linear] = {
     **{f"aten.{name}": Linear(_added_matrix_terms, _matrix(1)) for name in ("addmm", "baddbmm")},
     "aten.convolution": Linear(_affine(1), _convolution),
     "aten.embedding": Linear(_first, _embedding),
+    **{f"aten.{name}": Linear(_first, _summed) for name in ("sum", "mean")},
+    "aten.index_select": Linear(_first, _picked),
+    "aten.index": Linear(_first, _looked_up),
     "aten.view_as_complex": Linear(_first, _complex),
     "aten.view_as_real": Linear(_first, _real),
     **{f"aten.{name}": Linear(_affine(2), _spread) for name in ("native_layer_norm", "_fused_rms_norm")},

@@ -40,6 +40,15 @@ def by_tensor(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (q @ k.transpose(-2, -1) / torch.full([], q.size(-1) ** 0.5)).softmax(-1) @ v
 
 
+def along_edges(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Each position attends to two others, which are looked up: as graph attention does."""
+    length = q.shape[2]
+    one, other = torch.arange(length).repeat_interleave(2), (torch.arange(2 * length) * 3 + 1) % length
+    products = (q.index_select(2, one) * k[:, :, other]).sum(-1) / math.sqrt(q.size(-1))
+    weights = products.unflatten(-1, (length, 2)).softmax(-1)
+    return (weights.unsqueeze(-1) * v[:, :, other].unflatten(2, (length, 2))).sum(3)
+
+
 def kept(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (q @ k.transpose(-2, -1) * attention.scaling).softmax(-1) @ v
 
@@ -138,6 +147,7 @@ def zeroed(graph: DependencyGraph, chosen: Plan) -> nn.Module:
 EXACT: dict[str, Callable[[], nn.Module]] = {
     **{attend.__name__: lambda attend=attend: Attention(attend) for attend in (fused, by_shape, by_attribute, rotated)},
     **{attend.__name__: lambda attend=attend: Attention(attend) for attend in (half_on_either_side, by_tensor)},
+    "along edges": lambda: Attention(along_edges),
     "packed": Packed,
     "torch's": lambda: Torchs(need_weights=False),
     "torch's, with its weights": lambda: Torchs(need_weights=True),
