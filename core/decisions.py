@@ -21,10 +21,11 @@ from prunescope.core.rules.table import operation_name
 
 # these give values and the indices they were found at
 _ORDERS = frozenset(f"aten.{name}" for name in ("sort", "topk", "max", "min", "kthvalue", "median", "mode", "cummax"))
+_YES_OR_NO = frozenset(f"aten.{name}" for name in ("gt", "ge", "lt", "le"))
 _CHOICES = frozenset(
     (
         *(f"aten.{name}" for name in ("argmax", "argmin", "argsort", "nonzero", "searchsorted", "bucketize")),
-        *(f"aten.{name}" for name in ("gt", "ge", "lt", "le")),
+        *_YES_OR_NO,
         "torchvision.nms",
     )
 )
@@ -114,6 +115,9 @@ class Replaying(Watch):
         found = _floats(args)
         # a dimension that was cut: what is decided there is not the same question
         if not found or [t.shape for t in found] != [t.shape for t in recorded.decided_on]:
+            return result
+        # a single yes or no may be about sizes: whether what it was asked of differs is of no interest
+        if name in _YES_OR_NO and result.numel() == 1 and bool(result == recorded.result):
             return result
         difference = max(map(relative_difference, recorded.decided_on, found))
         self.difference = max(self.difference, difference)

@@ -90,9 +90,25 @@ def folded(space: LabelSpace, tape: Tape) -> tuple[Fold, ...]:
         if found and found[0] in refused:
             reason = f"{FACTOR}, and {refused[found[0]]}"
             _stays(space, factor.expression, factor.value, factor.operation, reason)
-        elif not found and not isinstance(factor.expression, OfAttribute):
+        elif not found and not isinstance(factor.expression, OfAttribute) and _matters(tape, factor.operation):
             _stays(space, factor.expression, factor.value, factor.operation, FACTOR)
     return tuple(dict.fromkeys(folds.values()))
+
+
+def _matters(tape: Tape, position: int) -> bool:
+    """Whether anything but decisions of the code is made of what a step gives."""
+    made: dict[Value, None] = dict.fromkeys(tape.steps[position].outputs)
+    for after in tape.after(made):
+        step = tape.steps[after]
+        if step.name == "aten._local_scalar_dense" and _made_by(tape, step.operands[0]) not in _COMPARISONS:
+            return True
+        made.update(dict.fromkeys(step.outputs))
+    return any(value in made for value in tape.results)
+
+
+def _made_by(tape: Tape, value: Value) -> str:
+    step = tape.producers.get(value)
+    return step.name if step else ""
 
 
 def _stays(space: LabelSpace, size: Expression, value: int, operation: int, reason: str) -> None:
@@ -285,6 +301,7 @@ def _arrives(step: Step, site: _Site, marks: Mapping[Value, Tensor]) -> bool:
     return marked == [site.scaled] and bool(distinct(marks[site.scaled]).all())
 
 
+_COMPARISONS = frozenset(f"aten.{name}" for name in ("eq", "ne", "lt", "le", "gt", "ge", "all", "any"))
 # these take a tensor's size and type, and none of its values
 _BLIND = frozenset(
     f"aten.{name}{kind}" for name in ("zeros", "ones", "empty", "full", "rand", "randn") for kind in ("_like",)

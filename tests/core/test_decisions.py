@@ -96,3 +96,26 @@ def test_the_difference_is_relative_to_the_largest_value_and_infinities_have_to_
     assert relative_difference(expected, torch.tensor([4.0, 1.0, float("nan")])) == float("inf")
     assert relative_difference(expected, torch.tensor([4.0, float("-inf"), 1.0])) == float("inf")
     assert relative_difference(torch.tensor([True, False]), torch.tensor([True, True])) == 1.0
+
+
+class Heuristic(nn.Module):
+    """Asks a formula of its sizes which of two equal ways to go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 32), nn.Linear(32, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.first(x))
+        sizes = torch.tensor([hidden.shape[0], hidden.shape[1]])
+        if bool(sizes / torch.tensor([100.0, 50.0]) @ torch.tensor([0.5, 0.1]) >= 1000.0):
+            raise AssertionError("no size here is that large")
+        return self.second(hidden)
+
+
+def test_a_size_that_only_a_decision_is_made_of_may_change() -> None:
+    model, x = Heuristic().eval(), torch.randn(4, 6)
+    graph = trace(model, x)
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert result.model.first.out_features == 16
+    assert not result.left_out
