@@ -63,7 +63,10 @@
         host.replaceChildren(line("b", title), line("p", text), buttons);
         host.hidden = false;
         mark(document.querySelector(selector));
-        buttons.lastElementChild.focus({ preventScroll: true });
+        // a frame in a notebook does not take the keyboard from it
+        if (at > 0 || window.self === window.top) {
+            buttons.lastElementChild.focus({ preventScroll: true });
+        }
     }
 
     function start() {

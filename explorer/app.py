@@ -37,7 +37,7 @@ def create_app(session: Session, prefix: str = "/") -> Dash:
 
     Args:
         session: What the page shows and changes.
-        prefix: Path under which it is served.
+        prefix: Path under which the browser finds it: that of a proxy, which takes it off again.
     """
     app = Dash(
         __name__,
@@ -45,7 +45,8 @@ def create_app(session: Session, prefix: str = "/") -> Dash:
         update_title="",
         assets_folder=str(files("prunescope.assets")),
         assets_ignore=THEME_SCRIPT,
-        url_base_pathname=prefix,
+        requests_pathname_prefix=prefix,
+        routes_pathname_prefix="/",
         serve_locally=True,
         enable_mcp=False,
         # figures are put into their panels when these are opened

@@ -11,29 +11,33 @@ from flask import Response, abort, make_response, redirect, request
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "prunescope-token"
-NOTEBOOKS = "http://localhost:* http://127.0.0.1:*"  # pages that may show this one in a frame
+# pages that may show this one in a frame: notebooks of this machine, and those in VS Code
+NOTEBOOKS = "http://localhost:* http://127.0.0.1:* vscode-webview: https://*.vscode-cdn.net"
 
 
-def guard(app: Dash, hosts: Iterable[str] = LOOPBACK, token: str | None = None) -> None:
+def guard(app: Dash, hosts: Iterable[str] | None = LOOPBACK, token: str | None = None, port: int = 0) -> None:
     """Refuse requests for other hosts, from other origins, or without the token where there is one.
 
     Args:
-        hosts: Names under which the page may be asked for; others are a rebound name.
+        hosts: Names under which the page may be asked for; others are a rebound name. None where a proxy asks under
+            its own: then the token has to do.
         token: Asked of every request, once as `?token=`, then as a cookie. None on a loopback address.
+        port: Of the server: pages on several ports of one machine, or behind one proxy, have a cookie each.
     """
-    allowed = frozenset(hosts)
+    allowed = None if hosts is None else frozenset(hosts)
     server = app.server
+    home, cookie = app.config.requests_pathname_prefix, f"{COOKIE}-{port}"
 
     @server.before_request  # type: ignore[untyped-decorator]
     def check() -> Response | None:
-        if _name(request.host) not in allowed:
+        if allowed is not None and _name(request.host) not in allowed:
             abort(403, "This page is not served under that host name.")
         origin = request.headers.get("Origin")
         if request.method not in ("GET", "HEAD") and origin and urlsplit(origin).netloc != request.host:
             abort(403, "Requests from other origins are refused.")
         if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method not in ("GET", "HEAD"):
             abort(403, "Requests from other sites are refused.")
-        return _admitted(token) if token else None
+        return _admitted(token, home, cookie) if token else None
 
     @server.after_request  # type: ignore[untyped-decorator]
     def add_headers(response: Response) -> Response:
@@ -53,13 +57,14 @@ def _name(host: str) -> str:
     return host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
 
 
-def _admitted(token: str) -> Response | None:
+def _admitted(token: str, home: str, cookie: str) -> Response | None:
     given = request.args.get("token", "")
     if given and _equal(given, token):
-        response = make_response(redirect(request.path))
-        response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
+        # relative: a proxy may or may not put its own path in front of an absolute one
+        response = make_response(redirect(f"./{request.path.rpartition('/')[2]}"))
+        response.set_cookie(cookie, token, path=home, httponly=True, samesite="Strict")
         return response
-    if not _equal(request.cookies.get(COOKIE, ""), token):
+    if not _equal(request.cookies.get(cookie, ""), token):
         abort(403, "Open the address with the token that prunescope printed.")
     return None
 

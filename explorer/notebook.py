@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import webbrowser
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ def explore(  # noqa: PLR0913  one verb, and each argument a choice of its own
     examples: Any = None,
     title: str = "",
     port: int | None = None,
+    proxy: str | None = None,
     height: int = 820,
     show: bool = True,
     executor: Executor | None = None,
@@ -46,6 +48,9 @@ def explore(  # noqa: PLR0913  one verb, and each argument a choice of its own
         examples: (inputs, labels) or (inputs, labels, names of the classes): the page compares what versions predict.
         title: What the page calls the model; its class name if empty.
         port: Of the page; a free one if None.
+        proxy: The path at which the notebook's server shows a port of the kernel's machine, for example
+            "/proxy/{port}/" with jupyter-server-proxy. Under JupyterHub it is found; elsewhere the browser has to reach
+            the port itself.
         height: Of the frame in a notebook, pixels.
         show: False only serves the page, at `session.url`.
         executor: Runs the jobs (cutting, measuring); one thread of its own if None.
@@ -57,6 +62,7 @@ def explore(  # noqa: PLR0913  one verb, and each argument a choice of its own
 
     Raises:
         TraceFailed: the model does not run on the inputs.
+        BadInput: the port is taken, or `proxy` is no path.
     """
     session = Session(
         model,
@@ -70,7 +76,7 @@ def explore(  # noqa: PLR0913  one verb, and each argument a choice of its own
         executor=executor,
         store=store_for(Path(sessions), title or type(model).__name__, model) if sessions is not None else None,
     )
-    served = serve(session, port=port)
+    served = serve(session, port=port, proxy=proxy or _hubs_proxy())
     served.in_background()
     session.start()
     if show:
@@ -85,6 +91,12 @@ def _show(url: str, height: int) -> None:
     from IPython.display import IFrame, display
 
     display(IFrame(url, width="100%", height=height))  # type: ignore[no-untyped-call]
+
+
+def _hubs_proxy() -> str | None:
+    """Where JupyterHub shows the ports of this machine, by jupyter-server-proxy; None elsewhere."""
+    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX") if _in_notebook() else None
+    return f"{prefix.rstrip('/')}/proxy/{{port}}/" if prefix else None
 
 
 def _in_notebook() -> bool:

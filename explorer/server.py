@@ -28,7 +28,7 @@ class _Quiet(WSGIRequestHandler):
 class Served:
     """A page that is being served."""
 
-    url: str  # with the token where one is asked for
+    url: str  # with the token where one is asked for; behind a proxy a path of the proxy's
     server: BaseWSGIServer = field(repr=False)
 
     def forever(self) -> None:
@@ -43,25 +43,28 @@ class Served:
         self.server.shutdown()
 
 
-def serve(session: Session, host: str = "127.0.0.1", port: int | None = None) -> Served:
+def serve(session: Session, host: str = "127.0.0.1", port: int | None = None, proxy: str | None = None) -> Served:
     """Bind the page of a session to an address; it answers once `forever` or `in_background` is called.
 
     Args:
         host: An address other than loopback needs the token that is part of the URL.
         port: None takes the usual one, or any free one where that is taken.
+        proxy: The path at which a proxy shows the page, {port} in it; it takes the path off, and the URL has the token.
 
     Raises:
-        BadInput: the port is taken or the address is not this machine's.
+        BadInput: the port is taken, the address is not this machine's, or the path is none.
     """
+    path = _checked(proxy) if proxy is not None else None
     bound = _bind(host, port)
     address, number = bound.getsockname()[:2]
-    token = None if _is_loopback(host) else secrets.token_urlsafe(24)
-    app = create_app(session)
-    guard(app, (*LOOPBACK, host, address, *_names_of_this_machine(token)), token)
+    token = None if _is_loopback(host) and path is None else secrets.token_urlsafe(24)
+    prefix = path.replace("{port}", str(number)) if path else "/"
+    app = create_app(session, prefix)
+    guard(app, None if path else (*LOOPBACK, host, address, *_names_of_this_machine(token)), token, number)
     server = make_server(host, number, app.server, threaded=True, request_handler=_Quiet, fd=bound.fileno())
     # the server made its own copy of the socket
     bound.close()
-    url = f"http://{host}:{number}/" + (f"?token={token}" if token else "")
+    url = (prefix if path else f"http://{host}:{number}/") + (f"?token={token}" if token else "")
     session.url = url
     return Served(url, server)
 
@@ -85,6 +88,17 @@ def _bind(host: str, port: int | None) -> socket.socket:
         found=str(problem),
         where="--host and --port",
         what_to_do="choose another port, or none: then a free one is taken",
+    )
+
+
+def _checked(proxy: str) -> str:
+    if proxy.startswith("/") and proxy.endswith("/"):
+        return proxy
+    raise BadInput(
+        asked=f"show the page at {proxy!r} of a proxy",
+        found="a path begins and ends with a slash",
+        where="argument proxy",
+        what_to_do="give for example proxy='/proxy/{port}/', as jupyter-server-proxy has it",
     )
 
 

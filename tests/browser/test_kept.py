@@ -106,3 +106,19 @@ def test_what_is_clicked_on_the_page_is_the_sessions_selection_and_the_other_way
         page.wait_for_timeout(1000)
         assert explorer.state()["selected"] == "bn1"
         assert session.selection == Selection("bn1", "out")
+
+
+def test_first_steps_in_a_frame_leave_the_keyboard_to_the_page_around(browser: Browser) -> None:
+    served = serve(digits(), port=0)
+    served.in_background()
+    page = browser.new_context().new_page()
+    around = f"{served.url}around"
+    html = '<input id="cell" autofocus><iframe src="/" width="1300" height="800"></iframe>'
+    page.route(around, lambda route: route.fulfill(content_type="text/html", body=html))
+    page.goto(around)
+    expect(page.frame_locator("iframe").locator(f"#{ids.TOUR}")).to_contain_text("1 of 5", timeout=PATIENCE * 1000)
+    page.keyboard.type("x")
+    expect(page.locator("#cell")).to_have_value("x")
+    page.goto("about:blank")
+    page.context.close()
+    served.close()

@@ -10,9 +10,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from prunescope.core import plan_units
+from prunescope.core.errors import BadInput
 from prunescope.explorer import ids
 from prunescope.explorer.app import create_app
 from prunescope.explorer.guard import COOKIE, guard
+from prunescope.explorer.server import serve
 from prunescope.explorer.session import Session
 from tests.models import flattened, image
 
@@ -133,7 +135,8 @@ def test_every_answer_says_what_may_run_and_who_may_frame_it(client: FlaskClient
     assert policy["default-src"] == "'self'"
     assert "'self'" in policy["script-src"].split()
     assert not {"'unsafe-inline'", "'unsafe-eval'", "*"} & set(policy["script-src"].split())
-    assert set(policy["frame-ancestors"].split()) == {"'self'", "http://localhost:*", "http://127.0.0.1:*"}
+    vs_code = {"vscode-webview:", "https://*.vscode-cdn.net"}
+    assert set(policy["frame-ancestors"].split()) == {"'self'", "http://localhost:*", "http://127.0.0.1:*", *vs_code}
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
     assert "Access-Control-Allow-Origin" not in headers
@@ -156,9 +159,9 @@ def test_the_right_token_becomes_a_cookie_that_scripts_cannot_read_and_leaves_th
     guarded: FlaskClient,
 ) -> None:
     answer = get(guarded, f"/?token={TOKEN}")
-    assert (answer.status_code, answer.headers["Location"]) == (302, "/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "./")
     cookie = answer.headers["Set-Cookie"]
-    assert cookie.startswith(f"{COOKIE}={TOKEN};")
+    assert cookie.startswith(f"{COOKIE}-0={TOKEN};")
     assert {"HttpOnly", "SameSite=Strict"} <= {part.strip() for part in cookie.split(";")}
 
 
@@ -170,7 +173,7 @@ def test_with_the_cookie_everything_is_given(guarded: FlaskClient, path: str) ->
 
 @pytest.mark.parametrize("value", ["another", "ü", ""])
 def test_a_wrong_cookie_is_refused(guarded: FlaskClient, value: str) -> None:
-    headers = {"Cookie": f"{COOKIE}={value}"}
+    headers = {"Cookie": f"{COOKIE}-0={value}"}
     assert get(guarded, "/", headers=headers).status_code == 403
 
 
@@ -179,3 +182,26 @@ def test_the_cookie_does_not_open_the_page_to_other_origins(guarded: FlaskClient
     assert post(guarded, {"Origin": OWN}).status_code == 200
     assert post(guarded, {"Origin": "http://evil.example"}).status_code == 403
     assert get(guarded, "/", base_url="http://evil.example").status_code == 403
+
+
+def test_behind_a_proxy_the_page_has_the_proxys_path_and_asks_for_the_token_under_any_name(session: Session) -> None:
+    app = create_app(session, "/user/ada/proxy/8050/")
+    guard(app, None, TOKEN, 8050)
+    client, elsewhere = app.server.test_client(), "https://hub.example"
+    assert get(client, "/", elsewhere).status_code == 403
+    admitted = get(client, f"/?token={TOKEN}", elsewhere)
+    assert admitted.headers["Location"] == "./"
+    cookie = admitted.headers["Set-Cookie"]
+    assert "Path=/user/ada/proxy/8050/" in cookie
+    taken_off = app.server.test_client(
+        use_cookies=False
+    )  # as the proxy asks: without its path, with the browser's cookie
+    page = get(taken_off, "/", elsewhere, {"Cookie": cookie.partition(";")[0]})
+    assert page.status_code == 200
+    assert 'src="/user/ada/proxy/8050/assets/' in page.text
+
+
+@pytest.mark.parametrize("wrong", ["proxy/{port}/", "/proxy/{port}", "https://hub.example/proxy/{port}/"])
+def test_a_proxys_path_begins_and_ends_with_a_slash(session: Session, wrong: str) -> None:
+    with pytest.raises(BadInput, match="slash"):
+        serve(session, port=0, proxy=wrong)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,15 @@ with urllib.request.urlopen(session.url) as answer:
     print(answer.status, "ResNet" in answer.read().decode())
 print(session.model is session.version.model, session.redo().name, session.model is session.versions[1].model)
 """
+
+
+def test_under_jupyterhub_the_page_is_at_the_hubs_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ada/")
+    monkeypatch.setattr("prunescope.explorer.notebook._in_notebook", lambda: True)
+    session = explore(flattened(), image(), show=False)
+    assert re.match(r"/user/ada/proxy/\d+/\?token=", session.url)
+
+
 INLINE = "print(explore(model, example_inputs).url)"
 
 
