@@ -43,7 +43,7 @@ def resnet() -> Task:
 def vit() -> Task:
     return Task(
         "vit-digits", DigitsViT, load("train").images[:1], digits_batches, digit_loss, digits_accuracy,
-        epochs=40, rate=1e-3, tuning_epochs=15, data=DIGITS,
+        epochs=80, rate=1e-3, tuning_epochs=40, data=DIGITS, scopes=("local", "global"),
     )  # fmt: skip
 
 
