@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prunescope.explorer.notebook import explore
+    from prunescope.explorer.plots import figures
     from prunescope.explorer.session import Session
 
-__all__ = ["Session", "explore"]
+__all__ = ["Session", "explore", "figures"]
 
 # Imported when they are asked for: the command is in this package too, and answers --help without torch.
-_HOMES = {"Session": "prunescope.explorer.session", "explore": "prunescope.explorer.notebook"}
+_HOMES = {
+    "Session": "prunescope.explorer.session",
+    "explore": "prunescope.explorer.notebook",
+    "figures": "prunescope.explorer.plots",
+}
 
 
 def __getattr__(name: str) -> Any:
