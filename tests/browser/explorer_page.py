@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 from prunescope.core import DependencyGraph, Group
 from prunescope.explorer import ids
@@ -21,7 +21,7 @@ PORT = """async ([id, side]) => {
     for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
     const cy = CY, box = cy.getElementById(id), at = box.renderedPosition(), ratio = window.devicePixelRatio;
     const y = at.y + (side === "in" ? -1 : 1) * (box.data("height") / 2 - 0.6) * cy.zoom();
-    const x = at.x - 0.2 * box.data("width") * cy.zoom();  // the arrows end in the middle
+    const x = at.x - 0.42 * box.data("width") * cy.zoom();  // arrows and widths are in the middle
     const canvas = document.querySelector(".graph-overlay");
     const pixel = canvas.getContext("2d").getImageData(Math.floor(x * ratio), Math.floor(y * ratio), 1, 1).data;
     const swatch = document.createElement("canvas").getContext("2d");
@@ -82,8 +82,14 @@ class Explorer:
         """Open the modules around a layer, one after the other."""
         while layer not in (visible := self.state()["visible"]):
             module = next(box for box in visible if f"module:{layer}".startswith(f"{box}."))
+            gone = "box => !prunescope.graph.state().visible.includes(box)"
             self.double_click(module)
-            self.page.wait_for_function("box => !prunescope.graph.state().visible.includes(box)", arg=module)
+            try:
+                self.page.wait_for_function(gone, arg=module, timeout=PATIENCE * 1000 / 4)
+            except TimeoutError:
+                # on a busy machine the second click comes too late to make the two a double one
+                self.double_click(module)
+                self.page.wait_for_function(gone, arg=module)
 
     def ports(self, layer: str) -> Literal["in", "out", "both", "none"]:
         """The sides of a visible layer that are marked on the canvas."""
