@@ -267,8 +267,18 @@
         return "";
     }
 
+    let followed = null; // the job that was brought into view
+
+    /** A job's progress stands below what starts it: bring it into view once, where its panel is open. */
+    function follow(job) {
+        if (!running(job) || job.id === followed) return;
+        followed = job.id;
+        setTimeout(() => document.getElementById("job").scrollIntoView({ block: "nearest" }), SETTLED);
+    }
+
     /** [Apply is off, why, Cancel is hidden] */
     function buttons(wish, selection, groups, job) {
+        follow(job);
         const why = obstacle(wish, selection, groups, job);
         return [why !== "", why, !running(job)];
     }

@@ -72,6 +72,7 @@ def test_sparse_training_draws_its_curves_and_makes_a_version(explorer: Explorer
     explorer.page.get_by_text("Train and recover", exact=True).click()
     explorer.part(ids.EPOCHS).fill("2")
     explorer.part(ids.SPARSIFY).click()
+    expect(explorer.part(ids.JOB)).to_be_in_viewport()
     strip = explorer.part(ids.VERSION_STRIP).locator("[aria-pressed=true]")
     expect(strip).to_contain_text("original, sparse", timeout=PATIENCE * 1000)
     session.jobs.wait(PATIENCE)
