@@ -41,7 +41,7 @@ ADDRESS = "address"  # {version, opened}: what the address of the page asks for,
 SHOWN = "shown"  # id of the version on screen; what the graph and the panels are made of
 REVISION = "revision"  # grows with every change of the session
 OPENED = "opened"  # paths of the modules that are open
-LEDGER = "ledger"  # `view.ledger_record` of the version on screen; {} where its units cannot be rated
+LEDGER = "ledger"  # `account.ledger_record` of the version on screen; {} where its units cannot be rated
 POLL = "poll"
 
 # The head and the strip of versions

@@ -230,7 +230,7 @@ def _repeated(space: LabelSpace, d: int, shape: Sequence[int]) -> Dim:
     """
     for factor in space.factors_at_work:
         dim = factor[d] if len(factor) == len(shape) else ONE_INDEX
-        if (isinstance(dim, Fixed) and dim is not ONE_INDEX) or (not isinstance(dim, Fixed) and dim.size == shape[d]):
+        if dim is not ONE_INDEX and (isinstance(dim, Fixed) or dim.size == shape[d]):
             return dim
     labels = space.new(shape[d])
     space.repeats.append(labels)

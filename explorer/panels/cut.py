@@ -13,6 +13,7 @@ from prunescope.core import CRITERIA
 from prunescope.core.errors import PrunescopeError
 from prunescope.core.latency import LatencyModel
 from prunescope.explorer import ids
+from prunescope.explorer.account import ledger_record
 from prunescope.explorer.actions import (
     AIMS,
     Ranked,
@@ -30,7 +31,7 @@ from prunescope.explorer.panels.curves import curves
 from prunescope.explorer.panels.words import error_note
 from prunescope.explorer.session import Session
 from prunescope.explorer.version import Version
-from prunescope.explorer.view import criteria_options, exact, job_record, ledger_record, quantity
+from prunescope.explorer.view import criteria_options, exact, job_record, quantity
 
 LARGEST_PERCENT = 95
 START_PERCENT = 50

@@ -28,7 +28,7 @@ OPERATIONS = 7  # of a block
 BLOCKS = 8  # of a stage
 DRAGS = 60
 
-# Collects the milliseconds between frames until `frames` is taken.
+# Collects the milliseconds between frames until FRAMES takes them.
 WATCH_FRAMES = """() => {
     window.frames_seen = [];
     let last = performance.now();

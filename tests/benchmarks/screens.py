@@ -1,4 +1,4 @@
-"""Pictures of every state of the page, to be looked at: `python -m tests.benchmarks.screens`, some minutes.
+"""Pictures of the page in its states, to be looked at: `python -m tests.benchmarks.screens`, some minutes.
 
 Writes PNG files, one for each state in the light and in the dark scheme, to build/screens.
 """

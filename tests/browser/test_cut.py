@@ -21,9 +21,10 @@ from prunescope.core.ranking import SCOPES, Ranking, Scope
 from prunescope.core.sensitivity import Cut, Sensitivity, allocated
 from prunescope.core.targets import COUNTED
 from prunescope.explorer import ids
+from prunescope.explorer.account import ledger_record
 from prunescope.explorer.gallery import open_model
 from prunescope.explorer.session import Session
-from prunescope.explorer.view import ledger_record, quantity
+from prunescope.explorer.view import quantity
 from tests.browser.explorer_page import visited
 from tests.command import REPOSITORY
 from tests.models import flattened, grouped, image, ragged

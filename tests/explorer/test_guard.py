@@ -193,10 +193,8 @@ def test_behind_a_proxy_the_page_has_the_proxys_path_and_asks_for_the_token_unde
     assert admitted.headers["Location"] == "./"
     cookie = admitted.headers["Set-Cookie"]
     assert "Path=/user/ada/proxy/8050/" in cookie
-    taken_off = app.server.test_client(
-        use_cookies=False
-    )  # as the proxy asks: without its path, with the browser's cookie
-    page = get(taken_off, "/", elsewhere, {"Cookie": cookie.partition(";")[0]})
+    # as the proxy asks: without its path, with the browser's cookie
+    page = get(app.server.test_client(use_cookies=False), "/", elsewhere, {"Cookie": cookie.partition(";")[0]})
     assert page.status_code == 200
     assert 'src="/user/ada/proxy/8050/assets/' in page.text
 

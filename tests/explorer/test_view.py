@@ -16,7 +16,7 @@ from prunescope.core import DependencyGraph, plan, plan_units, predicted, score,
 from prunescope.core.cost import Cost
 from prunescope.core.graph import Side
 from prunescope.core.plan import cut_groups
-from prunescope.explorer import view
+from prunescope.explorer import account, view
 from prunescope.explorer.locked import padlocks
 from prunescope.explorer.session import Session
 from tests.explorer.traced import GRAPHS
@@ -213,14 +213,14 @@ def left_over(ledger: dict[str, Any], removed: Mapping[int, int]) -> Cost:
 @pytest.mark.parametrize("ratio", [0, 0.1, 0.25, 0.5, 0.75, 0.95])
 def test_the_ledger_gives_the_predicted_cost_of_a_cut_of_all_groups(graph: DependencyGraph, ratio: float) -> None:
     scores = score(graph)
-    ledger = as_sent(view.ledger_record(graph, scores))
+    ledger = as_sent(account.ledger_record(graph, scores))
     removed = {index: int(ledger["sizes"][str(index)] * ratio) for index in ledger["all"]}
     assert left_over(ledger, removed) == predicted(graph, plan(graph, scores, ratio=ratio))
 
 
 def test_the_ledger_gives_the_predicted_cost_of_any_number_of_units_of_any_group(graph: DependencyGraph) -> None:
     scores = score(graph)
-    ledger = as_sent(view.ledger_record(graph, scores))
+    ledger = as_sent(account.ledger_record(graph, scores))
     assert ledger["sizes"] == {str(group.index): group.size for group in graph.groups}
     for group in graph.groups:
         least = scores[group.name].argsort(stable=True).tolist()
