@@ -247,10 +247,14 @@ def test_time_grows_no_faster_than_the_graph() -> None:
     """Ten times the layers may take at most twenty times as long; a quadratic step would take a hundred."""
 
     def seconds(blocks: int) -> float:
+        """The least of three: what the collector does for the tests before this one is no part of it."""
         graph = residual(blocks=blocks, stages=1)
-        start = time.process_time()
-        arrange(*graph, modules(graph))
-        return time.process_time() - start
+        taken = []
+        for _ in range(3):
+            start = time.process_time()
+            arrange(*graph, modules(graph))
+            taken.append(time.process_time() - start)
+        return min(taken)
 
     seconds(20)
-    assert seconds(400) < 20 * max(min(seconds(40) for _ in range(3)), 0.01)
+    assert seconds(400) < 20 * max(seconds(40), 0.01)
