@@ -226,7 +226,7 @@
     function latencyRow(ledger, removed) {
         const { ms } = ledger.latency;
         const after = ms * latency(ledger, removed);
-        return row("Latency, predicted", ms, after, `${ms.toPrecision(3)} → ${after.toPrecision(3)} ms`);
+        return row("Latency, predicted", ms, after, `${Number(ms.toPrecision(3))} → ${Number(after.toPrecision(3))} ms`);
     }
 
     /** What the slider says. */

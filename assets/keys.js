@@ -136,10 +136,15 @@
     const TAKEN = "input:not([type=checkbox]), textarea, select, [role=dialog], [role=slider], [role=tree], [role=tab], [role=listbox], [contenteditable]";
     const PRESSED = "button, a, summary, [role=button]"; // these answer Enter themselves
 
+    /** The graph behind an open dialog hears no key, wherever the focus is. */
+    function covered() {
+        return document.querySelector("[aria-modal=true]") !== null;
+    }
+
     function press(event) {
         const action = ACTIONS[keys.does.get(event.key)];
         const own = event.target.closest(TAKEN) || (event.key === "Enter" && event.target.closest(PRESSED));
-        if (!action || own || event.ctrlKey || event.metaKey || event.altKey) {
+        if (!action || own || covered() || event.ctrlKey || event.metaKey || event.altKey) {
             return;
         }
         event.preventDefault();

@@ -52,7 +52,8 @@
     document.addEventListener(
         "keydown",
         (event) => {
-            const busy = event.target.closest("[role=dialog], [aria-expanded=true]");
+            const covered = document.querySelector("[aria-modal=true]");
+            const busy = covered || event.target.closest("[role=dialog], [aria-expanded=true]");
             if (event.key === "Escape" && !busy && graph().state().chain) {
                 graph().untie();
                 event.stopPropagation();

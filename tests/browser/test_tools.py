@@ -84,6 +84,17 @@ def test_the_graph_is_walked_selected_and_left_by_keys_alone(explorer: Explorer)
     expect(explorer.page.get_by_role("dialog", name="Keys and mouse")).to_be_visible()
 
 
+def test_the_graph_behind_a_dialog_hears_no_key(explorer: Explorer) -> None:
+    explorer.page.evaluate("prunescope.graph.select('conv1')")
+    explorer.page.keyboard.press("?")
+    dialog = explorer.page.get_by_role("dialog", name="Keys and mouse")
+    expect(dialog).to_be_visible()
+    explorer.page.evaluate("document.activeElement.blur()")
+    explorer.page.evaluate("document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }))")
+    expect(dialog).to_be_hidden()
+    assert explorer.state()["selected"] == "conv1"
+
+
 def test_keys_are_letters_where_something_is_typed(explorer: Explorer) -> None:
     explorer.page.keyboard.press("/")
     explorer.page.keyboard.type("norm1")

@@ -149,4 +149,4 @@ def test_latency_is_predicted_while_the_slider_moves(explorer: Explorer, session
     model = session.latency_model()
     assert model is not None
     explorer.slide_to(0)
-    expect(preview).to_contain_text(f"{model.original_ms:.3g} → ")
+    expect(preview).to_contain_text(f"{float(f'{model.original_ms:.3g}'):g} → ")
