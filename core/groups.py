@@ -28,7 +28,8 @@ class Coupling:
     component: Vector  # (labels,) labels of one component stay or go together
     lock: Vector  # (components,) position in `locks` of what locks it, -1 where nothing does
     locks: tuple[Locked, ...]
-    kind: tuple[str, ...]  # (components,) what a unit is
+    kind: Vector  # (components,) position in `kinds` of what a unit is
+    kinds: tuple[str, ...]
     family: Vector  # (labels,) labels of one family are tied by edges or grids
     edges: tuple[Edges, ...]
 
@@ -70,12 +71,12 @@ def _coupling(space: LabelSpace, components: Components, by_rows: bool) -> Coupl
     lock_of = np.full(count, -1, dtype=np.int64)
     for n in range(len(locks) - 1, -1, -1):
         lock_of[component[locks[n].labels]] = n
-    kind = [_PLAIN_KIND] * count
+    named = {_PLAIN_KIND: 0}
+    kind = np.zeros(count, dtype=np.int64)
     # a grid that leaves a choice says what is chosen, before one that can be cut in one way only
     for _, labels, name in sorted(kinds, key=lambda kind: kind[0]):
-        for c in np.unique(component[labels[labels >= 0]]).tolist():
-            kind[c] = name
-    return Coupling(component, lock_of, locks, tuple(kind), components.family, edges)
+        kind[component[labels[labels >= 0]]] = named.setdefault(name, len(named))
+    return Coupling(component, lock_of, locks, kind, tuple(named), components.family, edges)
 
 
 def _open_ways(grid: Grid, locked: NDArray[np.bool_], component: Vector) -> tuple[bool, bool]:
@@ -126,50 +127,47 @@ class _Dimension(NamedTuple):
 
     parameter: str
     dim: int
-    size: int
+    labels: Vector
     layer: str
     is_buffer: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Holdings:
-    """Every index of every parameter dimension, as parallel arrays sorted by component."""
+class _Column:
+    """Dimensions that hold the same units at the same indices: a weight and its norm, say. One stands for all."""
 
-    label: Vector
-    dimension: Vector  # position in `dimensions`
-    index: Vector  # index within the dimension
-    dimensions: tuple[_Dimension, ...]
+    positions: list[int]  # in the list of all dimensions; their first stands for all
+    labels: Vector  # of the first
+    components: Vector  # of those labels
 
 
-def _holdings(record: Record) -> _Holdings:
-    labels, dimension, index = [], [], []
-    dimensions: list[_Dimension] = []
-    for parameter in record.parameters.values():
-        for d, dim in enumerate(parameter.dims):
-            if isinstance(dim, Fixed):
-                continue
-            labels.append(dim)
-            dimension.append(np.full(dim.size, len(dimensions), dtype=np.int64))
-            index.append(np.arange(dim.size, dtype=np.int64))
-            layer = parameter.name.rpartition(".")[0]
-            dimensions.append(_Dimension(parameter.name, d, dim.size, layer, parameter.is_buffer))
-    if not labels:
-        empty = np.empty(0, dtype=np.int64)
-        return _Holdings(empty, empty, empty, ())
-    return _Holdings(np.concatenate(labels), np.concatenate(dimension), np.concatenate(index), tuple(dimensions))
+def _dimensions(record: Record) -> list[_Dimension]:
+    """Every parameter dimension with labels, in the order of their labels."""
+    return [
+        _Dimension(parameter.name, d, dim, parameter.name.rpartition(".")[0], parameter.is_buffer)
+        for parameter in record.parameters.values()
+        for d, dim in enumerate(parameter.dims)
+        if not isinstance(dim, Fixed)
+    ]
+
+
+def _columns(dimensions: Sequence[_Dimension], coupling: Coupling) -> list[_Column]:
+    found: dict[bytes, _Column] = {}
+    for position, dimension in enumerate(dimensions):
+        components = coupling.component[dimension.labels]
+        column = found.setdefault(components.tobytes(), _Column([], dimension.labels, components))
+        column.positions.append(position)
+    return list(found.values())
 
 
 def groups_of(record: Record) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
     """The groups that can be cut and the ones that cannot, in the order in which the model reads their parameters."""
-    holdings = _holdings(record)
+    dimensions = _dimensions(record)
     found: list[tuple[int, Group]] = []
     gridded = _gridded_families(record)
-    for option, coupling in enumerate(record.couplings):
+    for option in range(len(record.couplings)):
         # a family without a grid is cut in one way only: the first coupling has it
-        wanted = _has_units(coupling)[coupling.component[holdings.label]]
-        if option > 0:
-            wanted &= gridded[coupling.family[holdings.label]]
-        found += _groups_in(record, holdings, option, wanted)
+        found += _groups_in(record, dimensions, option, gridded if option > 0 else np.ones_like(gridded))
     if len(record.couplings) > 1:
         found = _without_repeats(found)
     names: dict[str, int] = {}
@@ -195,60 +193,70 @@ def _gridded_families(record: Record) -> NDArray[np.bool_]:
     return gridded
 
 
-def _groups_in(record: Record, holdings: _Holdings, option: int, wanted: NDArray[np.bool_]) -> list[tuple[int, Group]]:
-    """Components that touch the same parameter dimensions form a group."""
+def _groups_in(
+    record: Record, dimensions: Sequence[_Dimension], option: int, families: NDArray[np.bool_]
+) -> list[tuple[int, Group]]:
+    """Components that touch the same parameter dimensions form a group; `families`: (families,) which are wanted."""
     coupling = record.couplings[option]
-    label, dimension, index = holdings.label[wanted], holdings.dimension[wanted], holdings.index[wanted]
-    if not label.size:
+    columns = _columns(dimensions, coupling)
+    if not columns:
         return []
-    component = coupling.component[label]
-    # the holdings are in the order of dimension and index already
-    order = np.argsort(component, kind="stable")
-    label, dimension, index, component = label[order], dimension[order], index[order], component[order]
+    label, component = (
+        np.concatenate([getattr(column, name) for column in columns]) for name in ("labels", "components")
+    )
+    lengths = [column.labels.size for column in columns]
+    owner = np.repeat(np.arange(len(columns)), lengths)
+    index = np.concatenate([np.arange(length) for length in lengths])
+    wanted = _has_units(coupling)[component] & families[coupling.family[label]]
+    # the rows are in the order of column and index already
+    order = wanted.nonzero()[0]
+    order = order[np.argsort(component[order], kind="stable")]
+    if not order.size:
+        return []
+    label, column, index, component = label[order], owner[order], index[order], component[order]
     runs = _starts(component)  # where the rows of each component begin
     sizes = np.diff(runs, append=label.size)
-    signature = _signatures(component, dimension, runs, len(holdings.dimensions), coupling)
+    signature = _signatures(component, column, runs, len(columns), coupling)
     first = np.minimum.reduceat(label, runs)
     group_first = np.full(int(signature.max()) + 1, np.iinfo(np.int64).max)
     np.minimum.at(group_first, signature, first)
-    # rows of one group together, its units in the order of their first label, dimension by dimension
+    # rows of one group together, its units in the order of their first label, column by column
     rank = np.empty(first.size, dtype=np.int64)
     rank[np.argsort(first)] = np.arange(first.size)
     owner = np.repeat(signature, sizes)
-    key = (owner * len(holdings.dimensions) + dimension) * first.size + np.repeat(rank, sizes)
+    key = (owner * len(columns) + column) * first.size + np.repeat(rank, sizes)
     order = np.argsort(key, kind="stable")
-    rows = _Rows(*(column[order] for column in (label, dimension, index, component, owner)))
+    rows = _Rows(*(values[order] for values in (label, column, index, component, owner)))
     statistics = _statistics(record, coupling)
     return [
         (
             int(group_first[part]),
             _group(record, option, rows.component[at], int(rows.label[at.start]), found, statistics),
         )
-        for part, at, found in _members(record, holdings, rows, np.bincount(signature))
+        for part, at, found in _members(record, dimensions, columns, rows, np.bincount(signature))
     ]
 
 
-def _signatures(component: Vector, dimension: Vector, runs: Vector, dimensions: int, coupling: Coupling) -> Vector:
-    """A number for each run of a component: equal where the set of dimensions, the lock and the kind are equal."""
+def _signatures(component: Vector, column: Vector, runs: Vector, columns: int, coupling: Coupling) -> Vector:
+    """A number for each run of a component: equal where the set of columns, the lock and the kind are equal."""
     present = component[runs]
     new = np.zeros(component.size, dtype=bool)
-    new[_starts(component, dimension)] = True
-    kinds = {kind: n for n, kind in enumerate(dict.fromkeys(coupling.kind))}
+    new[_starts(component, column)] = True
     locks, hashed = len(coupling.locks) + 1, np.random.default_rng(0)
     weights, lock_weights, kind_weights = (
-        hashed.integers(0, 2**63, size=size, dtype=np.uint64) for size in (dimensions, locks, len(kinds))
+        hashed.integers(0, 2**63, size=size, dtype=np.uint64) for size in (columns, locks, len(coupling.kinds))
     )
-    total = np.add.reduceat(np.where(new, weights[dimension], 0), runs)
-    total += lock_weights[coupling.lock[present]] + kind_weights[[kinds[coupling.kind[c]] for c in present.tolist()]]
+    total = np.add.reduceat(np.where(new, weights[column], 0), runs)
+    total += lock_weights[coupling.lock[present]] + kind_weights[coupling.kind[present]]
     return np.unique(total, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Indices of parameter dimensions, one a row: group by group, dimension by dimension, unit by unit."""
+    """Indices of columns, one a row: group by group, column by column, unit by unit."""
 
     label: Vector
-    dimension: Vector  # position in `_Holdings.dimensions`
+    column: Vector  # the column's number
     index: Vector
     component: Vector
     owner: Vector  # the group's number
@@ -261,20 +269,24 @@ def _starts(*columns: Vector) -> Vector:
     return new.nonzero()[0]
 
 
-def _members(record: Record, holdings: _Holdings, rows: _Rows, units: Vector) -> list[tuple[int, slice, list[Member]]]:
+def _members(
+    record: Record, dimensions: Sequence[_Dimension], columns: Sequence[_Column], rows: _Rows, units: Vector
+) -> list[tuple[int, slice, list[Member]]]:
     """For each group its number, the rows of its first member and all its members; `units`: how many each has."""
-    found: list[tuple[int, slice, list[Member]]] = []
-    starts = _starts(rows.owner, rows.dimension)
+    found: list[tuple[int, slice, dict[int, Member]]] = []
+    starts = _starts(rows.owner, rows.column)
     stops = np.append(starts[1:], rows.label.size)
-    columns = (starts, stops, rows.owner[starts], rows.dimension[starts], record.sides[rows.label[starts]])
-    for start, stop, part, d, side in zip(*(column.tolist() for column in columns), strict=True):
+    runs = (starts, stops, rows.owner[starts], rows.column[starts])
+    for start, stop, part, number in zip(*(values.tolist() for values in runs), strict=True):
         at = slice(start, stop)
         if not found or found[-1][0] != part:
-            found.append((part, at, []))
-        name, dim, size, layer, is_buffer = holdings.dimensions[d]
+            found.append((part, at, {}))
         indices = _by_unit(rows.index[at], rows.component[at], int(units[part]))
-        found[-1][2].append(Member(name, dim, size, _SIDES[side], layer, is_buffer, indices))
-    return found
+        for position in columns[number].positions:
+            name, dim, labels, layer, is_buffer = dimensions[position]
+            side = _SIDES[record.sides[labels[rows.index[start]]]]
+            found[-1][2][position] = Member(name, dim, labels.size, side, layer, is_buffer, indices)
+    return [(part, at, [members[position] for position in sorted(members)]) for part, at, members in found]
 
 
 def _group(
@@ -292,7 +304,7 @@ def _group(
     return Group(
         index=-1,
         name=next((member.layer for member in members if member.side != "in"), members[0].layer),
-        kind=coupling.kind[first],
+        kind=coupling.kinds[coupling.kind[first]],
         size=units.size,
         members=tuple(members),
         family=int(coupling.family[label]),

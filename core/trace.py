@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -154,9 +155,7 @@ def _layers(run: Run) -> tuple[Layer, ...]:
     macs: Counter[str] = Counter()
     for term in run.space.terms:
         if term.operation < run.reference_operations:
-            macs[run.operations[term.operation].layer] += term.factor * int(
-                np.prod([dim.size for dim in term.dims], dtype=np.int64)
-            )
+            macs[run.operations[term.operation].layer] += term.factor * prod(dim.size for dim in term.dims)
     return tuple(
         Layer(
             name=notes.name,
