@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -36,14 +37,23 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 def _unusable(module: nn.Module) -> tuple[str, str] | None:
     """(what it is, what to do) where a module cannot be traced and cut."""
-    if isinstance(module, torch.jit.ScriptModule):
-        return "TorchScript, which has no Python code to repair", "give the model that it was made from"
-    if ".quantized" in type(module).__module__ and type(module).__module__.startswith("torch."):
-        return "a quantised layer, whose weights are packed", "prune the model before it is quantised"
+    kind: Any = type(module)
+    refused = _unusable_kind(kind)
+    if refused:
+        return refused
     # most parameters are of the one type, which is quickly told
     others = [parameter for parameter in module._parameters.values() if type(parameter) is not nn.Parameter]
     if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in others):
         return "a lazy layer that has not run and has no size yet", "run the model once on example inputs"
+    return None
+
+
+@cache
+def _unusable_kind(kind: type[nn.Module]) -> tuple[str, str] | None:
+    if issubclass(kind, torch.jit.ScriptModule):
+        return "TorchScript, which has no Python code to repair", "give the model that it was made from"
+    if ".quantized" in kind.__module__ and kind.__module__.startswith("torch."):
+        return "a quantised layer, whose weights are packed", "prune the model before it is quantised"
     return None
 
 

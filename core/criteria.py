@@ -75,11 +75,13 @@ def _summed(tensor: Tensor, added: Callable[[slice], Tensor]) -> list[Values]:
     rows: list[Values] = []
     total = np.zeros(tensor.shape[1:].numel(), dtype=np.float32)  # over the first dimension
     for start in range(0, len(tensor), step):
-        part = _array(added(slice(start, start + step)).flatten(1))
-        rows.append(part.sum(1))
-        total += part.sum(0)
-    total = total.reshape(tensor.shape[1:])
-    others = [total.sum(tuple(other for other in range(total.ndim) if other != d)) for d in range(total.ndim)]
+        part = added(slice(start, start + step)).flatten(1)
+        rows.append(_array(part.sum(1)))
+        # numpy adds the rows of every column in one order, so that equal columns have equal sums
+        total += _array(part).sum(0)
+    others = [
+        total.reshape(tensor.shape[1:d].numel(), size, -1).sum((0, 2)) for d, size in enumerate(tensor.shape[1:], 1)
+    ]
     return [np.concatenate(rows) if rows else np.zeros(0, dtype=np.float32), *others]
 
 

@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -14,7 +13,7 @@ from prunescope.core.errors import BadPlan
 from prunescope.core.graph import DependencyGraph, Group
 from prunescope.core.inputs import as_call
 from prunescope.core.preserve import preserved
-from prunescope.core.rebuild import cut, rebuilt
+from prunescope.core.rebuild import Slices, cut, rebuilt
 from prunescope.core.run import source_of
 
 
@@ -66,9 +65,9 @@ def cut_alone(graph: DependencyGraph, group: Group, layer: str, units: Sequence[
             what_to_do="name one of these layers, and at least one unit but not all",
         )
     parameters = graph.record.parameters
-    removed: dict[str, dict[int, np.ndarray]] = {}
+    removed: dict[str, dict[int, Slices]] = {}
     for member in own:
-        removed.setdefault(member.parameter, {})[member.dim] = member.of_units(list(units))
+        removed.setdefault(member.parameter, {})[member.dim] = Slices(member.of_units(list(units)), member.size)
     made = {name: cut(parameters[name].tensor, dims) for name, dims in removed.items()}
     model = rebuilt(graph.model, {id(parameters[name].tensor): tensor for name, tensor in made.items()})
     error, module, source = _run(model, graph)

@@ -66,6 +66,8 @@ def preserved(model: nn.Module) -> Iterator[None]:
 
 
 def _restore(now: dict, before: dict) -> None:  # type: ignore[type-arg]
+    if not now and not before:
+        return
     # in another order they would be found different, and restored just the same
     if len(now) == len(before) and all(map(operator.is_, now.values(), before.values())) and [*now] == [*before]:
         return

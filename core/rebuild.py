@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,43 @@ from torch import Tensor, nn
 
 from prunescope.core.labels import Vector
 
+_CHUNK = 1 << 18  # elements that are cut together: about what the processor keeps near
 
-def cut(tensor: Tensor, dims: Mapping[int, Vector]) -> Tensor:
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """Indices of a dimension that go. Dimensions that lose the same ones share it."""
+
+    gone: Vector
+    size: int  # of the dimension, before
+
+    @cached_property
+    def stay(self) -> Tensor:
+        stays = np.ones(self.size, dtype=bool)
+        stays[self.gone] = False
+        return torch.from_numpy(stays.nonzero()[0])
+
+
+def cut(tensor: Tensor, dims: Mapping[int, Slices]) -> Tensor:
     """The tensor without these indices; its own memory."""
-    left = tensor
+    if not dims:
+        return tensor.clone()
     # rows first: they lie together in memory, and what they take with them need not be copied again
-    for dim in sorted(dims):
-        stays = np.ones(tensor.shape[dim], dtype=bool)
-        stays[dims[dim]] = False
-        left = left.index_select(dim, torch.from_numpy(stays.nonzero()[0]).to(left.device))
-    return left.clone() if left is tensor else left
+    (first, rows), *others = ((dim, dims[dim].stay.to(tensor.device)) for dim in sorted(dims))
+    if not others or tensor.numel() <= _CHUNK:
+        return _selected(tensor.index_select(first, rows), others)
+    sizes = [len(dims[dim].stay) if dim in dims else size for dim, size in enumerate(tensor.shape)]
+    left, done = tensor.new_empty(sizes), 0
+    for part in rows.split(max(1, _CHUNK * tensor.shape[first] // tensor.numel())):
+        left.narrow(first, done, len(part)).copy_(_selected(tensor.index_select(first, part), others))
+        done += len(part)
+    return left
+
+
+def _selected(tensor: Tensor, dims: Sequence[tuple[int, Tensor]]) -> Tensor:
+    for dim, stay in dims:
+        tensor = tensor.index_select(dim, stay)
+    return tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +79,7 @@ class Change:
     """What becomes of a parameter or buffer."""
 
     tensor: Tensor  # as it is in the original
-    removed: Mapping[int, Vector]  # by dimension, the indices that go
+    removed: Mapping[int, Slices]  # by dimension
     scalings: tuple[Scaling, ...] = ()  # by indices of the original
 
     def made(self, value: Tensor) -> Tensor:
@@ -76,7 +103,8 @@ def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
     copies = [type(module).__new__(type(module)) for module in ordinary]
     memo.update((id(module), made) for module, made in zip(ordinary, copies, strict=True))
     for module, made in zip(ordinary, copies, strict=True):
-        made.__setstate__({name: _attribute(name, value, memo) for name, value in module.__getstate__().items()})
+        state = module.__getstate__()
+        made.__setstate__({name: v if type(v) in _ATOMS else _attribute(name, v, memo) for name, v in state.items()})
     return copy.deepcopy(model, memo)
 
 
@@ -85,11 +113,11 @@ _ATOMS = frozenset((bool, int, float, str, type(None)))
 
 
 def _attribute(name: str, value: Any, memo: dict[int, Any]) -> Any:
-    if type(value) in _ATOMS:
-        return value
     if name not in _OWN_ATTRIBUTES or not isinstance(value, dict | set):
         return _copied(value, memo)
-    if isinstance(value, set) or not value:
+    if not value:
+        return type(value)()
+    if isinstance(value, set):
         return type(value)(value)
     return type(value)((key, _copied(item, memo)) for key, item in value.items())
 

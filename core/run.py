@@ -226,14 +226,14 @@ class Run(Watch):
                 parts = function.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
-        hollow = any(value.is_hollow for value in read.values)
+        hollow = read.is_hollow
         if hollow and (operator.name in READS_VALUES or _reads_mask(operator.name, read)):
             raise _NeedsValues(operator.name)
         result = None if self.with_values else without_values(operator.name, args, hollow and read.values[0].is_hollow)
         hollow = hollow or result is not None
         if result is None:
             result = function(*args, **kwargs)
-        outputs = tuple(tensors_in((result,)))
+        outputs = (result,) if isinstance(result, Tensor) else tuple(tensors_in((result,)))
         is_weight = bool(read.values) and all(value.is_weight for value in read.values)
         made_of = tuple({name: None for value in read.values for name in value.made_of}) if is_weight else ()
         layer = self._layer(operator.name, read) if any(value.producer for value in read.values) else None
@@ -394,12 +394,12 @@ def plain_output(result: Any) -> Any:
 
 def _source_line(frame: FrameType | None) -> str:
     """The innermost line of code that is neither torch's nor ours."""
+    first = Run.execute.__code__
     while frame is not None:
         code = frame.f_code
-        found = source_of(code, frame.f_lineno)
-        if found:
-            return found
-        if code is Run.execute.__code__:
+        if _users_file(code.co_filename):
+            return source_of(code, frame.f_lineno)
+        if code is first:
             return ""
         frame = frame.f_back
     return ""

@@ -226,9 +226,10 @@ def _remember_in(
     """Replace the integers of a module's or an object's attributes; `steps` lead from the module to the object."""
     for name in [name for name in holder if name not in _NO_SIZES]:
         value = holder[name]
-        if type(value) in _WITHOUT_SIZES:
+        kind = type(value)
+        if kind in _WITHOUT_SIZES:
             continue
-        if _is_plain_object(value):
+        if kind not in _WITH_SIZES and _is_plain_object(value):
             if id(value) not in seen and len(steps) < 3:
                 seen.add(id(value))
                 _remember_in(vars(value), module, (*steps, name), replaced, seen)
@@ -242,6 +243,7 @@ def _remember_in(
 
 _OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 _WITHOUT_SIZES = frozenset((bool, float, str, type(None)))
+_WITH_SIZES = frozenset((int, tuple, list))
 # torch's names for sizes along positions, which no cut changes
 _POSITIONS = frozenset(("kernel_size", "stride", "padding", "dilation", "output_padding"))
 _NO_SIZES = _OWN_ATTRIBUTES | _POSITIONS

@@ -20,7 +20,7 @@ from prunescope.core.known_layers import sizes_of
 from prunescope.core.labels import Vector
 from prunescope.core.plan import Plan, Removal, fingerprint
 from prunescope.core.preserve import collector_paused
-from prunescope.core.rebuild import Change, Scaling, rebuilt
+from prunescope.core.rebuild import Change, Scaling, Slices, rebuilt
 from prunescope.core.sizes import AttributeKey, evaluated
 from prunescope.core.temperature import Rows
 from prunescope.core.trace import trace
@@ -126,7 +126,7 @@ def _nothing_to_remove(graph: DependencyGraph) -> BadPlan:
 
 
 def _done(graph: DependencyGraph, plan: Plan, verify: bool) -> Pruned:
-    removed, gone, attributes = removed_indices(graph, plan), _removed_labels(graph, plan), _settled(graph, plan)
+    removed, gone, attributes = _removed_indices(graph, plan), _removed_labels(graph, plan), _settled(graph, plan)
     folds = _folds(graph, gone, attributes)
     changes = _changes(graph, removed, folds)
     pruned = rebuilt(graph.model, {id(change.tensor): change.made(change.tensor) for change in changes.values()})
@@ -156,7 +156,7 @@ def _folds(
 
 
 def _changes(
-    graph: DependencyGraph, removed: Mapping[str, Mapping[int, Vector]], folds: Mapping[str, Sequence[Folded]]
+    graph: DependencyGraph, removed: Mapping[str, Mapping[int, Slices]], folds: Mapping[str, Sequence[Folded]]
 ) -> dict[str, Change]:
     """Parameter name -> all that becomes of it."""
     return {
@@ -220,15 +220,24 @@ def _graph_for(model: nn.Module, plan: Plan, example_inputs: Any) -> DependencyG
     )
 
 
-def removed_indices(graph: DependencyGraph, plan: Plan) -> dict[str, dict[int, Vector]]:
+def _removed_indices(graph: DependencyGraph, plan: Plan) -> dict[str, dict[int, Slices]]:
     """Parameter name -> by dimension, the indices that go."""
-    parts: dict[str, dict[int, list[Vector]]] = {}
+    parts: dict[tuple[str, int, int], list[Vector]] = {}  # by parameter, dimension and its size
     for removal in plan.removals:
         units = np.array(removal.units, dtype=np.int64)
+        known: dict[int, Vector] = {}  # by id of the indices, which members share
         for member in graph.group(removal.group).members:
-            indices = member.of_units(units)
-            parts.setdefault(member.parameter, {}).setdefault(member.dim, []).append(indices)
-    return {name: {dim: np.concatenate(found) for dim, found in dims.items()} for name, dims in parts.items()}
+            if id(member.indices) not in known:
+                known[id(member.indices)] = member.of_units(units)
+            parts.setdefault((member.parameter, member.dim, member.size), []).append(known[id(member.indices)])
+    made: dict[tuple[int, ...], Slices] = {}
+    removed: dict[str, dict[int, Slices]] = {}
+    for (name, dim, size), found in parts.items():
+        key = (size, *map(id, found))
+        if key not in made:
+            made[key] = Slices(np.concatenate(found), size)
+        removed.setdefault(name, {})[dim] = made[key]
+    return removed
 
 
 def _removed_labels(graph: DependencyGraph, plan: Plan) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from heapq import heappop, heappush
@@ -42,23 +42,26 @@ class Operands:
     tensors: list[Tensor] = field(default_factory=list)  # every tensor among the arguments, in order
     values: list[Value] = field(default_factory=list)  # what is known of each
     noted: list[Value] = field(default_factory=list)  # of those that a `Step` has as operands
+    is_hollow: bool = False  # one of the tensors has no values
 
     @classmethod
     def of(cls, arguments: Sequence[Any], keywords: Mapping[str, Any], known: Callable[[Tensor], Value]) -> Operands:
         found = cls()
-        found.arguments = tuple([found._read(argument, known) for argument in arguments])
-        for argument in keywords.values():
-            found._read(argument, known)
+        found.arguments = tuple(found._read_all(arguments, known))
+        found._read_all(keywords.values(), known)
         return found
 
+    def _read_all(self, arguments: Iterable[Any], known: Callable[[Tensor], Value]) -> list[Any]:
+        # most are plain, and a call takes longer than a look at their type
+        return [argument if type(argument) in _PLAIN else self._read(argument, known) for argument in arguments]
+
     def _read(self, argument: Any, known: Callable[[Tensor], Value]) -> Any:
-        if type(argument) in _PLAIN:
-            return argument
         if isinstance(argument, list | tuple):
-            return [self._read(inner, known) for inner in argument]
+            return self._read_all(argument, known)
         if not isinstance(argument, Tensor):
             return argument
         value = known(argument)
+        self.is_hollow = self.is_hollow or value.is_hollow
         self.tensors.append(argument)
         self.values.append(value)
         if not value.shape and not (value.producer or value.made_of or value.is_hollow or argument.is_meta):

@@ -19,9 +19,8 @@ from prunescope.core.decisions import Recording, Replaying, SameDraws, relative_
 from prunescope.core.errors import VerificationFailed
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.inputs import as_call
-from prunescope.core.labels import Vector
 from prunescope.core.preserve import preserved, uncompiled
-from prunescope.core.rebuild import Change, as_kind, rebuilt
+from prunescope.core.rebuild import Change, Slices, as_kind, rebuilt
 from prunescope.core.reference import AnotherRun, Reference, kept_of
 from prunescope.core.run import plain_output, without_fused_paths
 
@@ -138,10 +137,10 @@ def _lively(tensor: Tensor, generator: torch.Generator) -> Tensor:
     return (drawn if bool(first) else (drawn - 1) / 5).to(value)
 
 
-def _zeroed(value: Tensor, dims: Mapping[int, Vector]) -> Tensor:
+def _zeroed(value: Tensor, dims: Mapping[int, Slices]) -> Tensor:
     zeros = value.detach().clone()
-    for dim, indices in dims.items():
-        zeros.index_fill_(dim, torch.from_numpy(indices).to(zeros.device), 0)
+    for dim, slices in dims.items():
+        zeros.index_fill_(dim, torch.from_numpy(slices.gone).to(zeros.device), 0)
     return zeros
 
 

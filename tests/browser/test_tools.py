@@ -89,8 +89,8 @@ def test_the_graph_behind_a_dialog_hears_no_key(explorer: Explorer) -> None:
     explorer.page.keyboard.press("?")
     dialog = explorer.page.get_by_role("dialog", name="Keys and mouse")
     expect(dialog).to_be_visible()
-    explorer.page.evaluate("document.activeElement.blur()")
-    explorer.page.evaluate("document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }))")
+    escape = "new KeyboardEvent('keydown', { key: 'Escape', bubbles: true })"
+    explorer.page.evaluate(f"document.activeElement.blur(); document.body.dispatchEvent({escape})")
     expect(dialog).to_be_hidden()
     assert explorer.state()["selected"] == "conv1"
 
