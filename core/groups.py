@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from prunescope.core.graph import Group, Lock, Member
-from prunescope.core.labels import POSITIONS, Edges, Fixed, Grid, LabelSpace, Locked, Vector
+from prunescope.core.labels import COMPETING_UNITS, POSITIONS, Edges, Fixed, Grid, LabelSpace, Locked, Vector
 
 if TYPE_CHECKING:
     from prunescope.core.trace import Record
@@ -55,14 +55,16 @@ def couplings_of(space: LabelSpace, components: Components) -> tuple[Coupling, .
 
 def _coupling(space: LabelSpace, components: Components, by_rows: bool) -> Coupling:
     before = components.by_edges
-    locked = np.zeros(before.max(initial=-1) + 1, dtype=bool)
+    locked, competing = (np.zeros(before.max(initial=-1) + 1, dtype=bool) for _ in range(2))
     for lock in space.locks:
         locked[before[lock.labels]] = True
+    for labels in space.competing:
+        competing[before[labels[labels >= 0]]] = True
     ties = LabelSpace(count=space.count, reasons=space.reasons, _reason_codes=space._reason_codes)
     kinds: list[tuple[bool, Vector, str]] = []
     for grid in space.grids:
         open_rows, open_columns = _open_ways(grid, locked, before)
-        rows = by_rows if open_rows == open_columns else open_rows
+        rows = _rows_come_first(grid, competing, before) == by_rows if open_rows == open_columns else open_rows
         _tie(ties, grid, rows)
         kinds.append((open_rows and open_columns, grid.elements, grid.row_kind if rows else grid.column_kind))
     edges, locks = (*space.edges, *ties.edges), (*space.locks, *ties.locks)
@@ -76,6 +78,8 @@ def _coupling(space: LabelSpace, components: Components, by_rows: bool) -> Coupl
     # a grid that leaves a choice says what is chosen, before one that can be cut in one way only
     for _, labels, name in sorted(kinds, key=lambda kind: kind[0]):
         kind[component[labels[labels >= 0]]] = named.setdefault(name, len(named))
+    for labels in space.competing:
+        kind[component[labels[labels >= 0]]] = named.setdefault(COMPETING_UNITS, len(named))
     return Coupling(component, lock_of, locks, kind, tuple(named), components.family, edges)
 
 
@@ -83,6 +87,12 @@ def _open_ways(grid: Grid, locked: NDArray[np.bool_], component: Vector) -> tupl
     """Whether any whole row, and any whole column, of a grid can be cut."""
     rows, columns = (bool((~locked[component[labels[labels >= 0]]]).any()) for labels in (grid.rows, grid.columns))
     return rows, columns
+
+
+def _rows_come_first(grid: Grid, competing: NDArray[np.bool_], component: Vector) -> bool:
+    """Whole rows come first, but units that compete behind others."""
+    rows, columns = _open_ways(grid, competing, component)
+    return rows or not columns
 
 
 def _tie(ties: LabelSpace, grid: Grid, by_rows: bool) -> None:

@@ -39,6 +39,7 @@ Dims: TypeAlias = tuple[Dim, ...]
 ONE_INDEX = Fixed("it has a single index")
 POSITIONS = Fixed("its indices are positions")  # pixels, kernel taps: never units, so not worth a word to the user
 CHANNEL_GROUPS = ("channel groups", "channels in every group")  # the two ways to cut a dimension that is in groups
+COMPETING_UNITS = "competing units"  # what a softmax runs over: shares of one whole, as of a distribution
 COMPETING = "its indices compete for the input, they are not summed over"  # experts, rows that a router chooses among
 NEIGHBOURS = (
     "neighbouring indices are computed with together"  # of a dimension that a convolution or pooling runs along
@@ -131,6 +132,7 @@ class LabelSpace:
     locks: list[Locked] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
     statistics: list[Statistic] = field(default_factory=list)
+    competing: list[Vector] = field(default_factory=list)  # labels of units that share one whole
     terms: list[Term] = field(default_factory=list)
     uses: list[SizeUse] = field(default_factory=list)
     factors: list[Factor] = field(default_factory=list)
@@ -210,6 +212,12 @@ class LabelSpace:
         """The current operation runs over this dimension, number `position` of its first operand."""
         if not isinstance(dim, Fixed):
             self.statistics.append(Statistic(dim, self.operation, position))
+
+    def compete(self, dim: Dim, position: int) -> None:
+        """The same, and what it gives to its indices are shares of one whole: they are a kind of unit of their own."""
+        self.statistic(dim, position)
+        if not isinstance(dim, Fixed):
+            self.competing.append(dim)
 
     def multiply_accumulates(self, factor: int, dims: Sequence[tuple[Dim, int]]) -> None:
         """Record the cost of the current operation: `factor` x the sizes of `dims`, given as (labels, size)."""

@@ -16,6 +16,7 @@ from prunescope.core.linear import linear
 from prunescope.core.tape import Step, Tape, Value
 
 _SUMS = frozenset(f"aten.{name}" for name in ("sum", "nansum", "count_nonzero"))
+SHARES = frozenset(f"aten.{name}" for name in ("_softmax", "_safe_softmax", "softmax"))
 PRODUCTS = frozenset(f"aten.{name}" for name in ("mm", "bmm"))
 _KEEP_ZERO = frozenset(
     f"aten.{name}"
@@ -84,7 +85,7 @@ def _zeros(tape: Tape, of: _Families) -> dict[Value, frozenset[int]]:
         for operand in step.operands:
             # parameters are set to zero; inputs and constants have no units
             found.setdefault(operand, of.value(operand))
-        result = _keeps_zero(step, found)
+        result = _keeps_zero(step, found, of)
         found.update({output: result & of.value(output) for output in step.outputs})
     return found
 
@@ -93,7 +94,7 @@ def _joined(operands: Iterable[Value], zeros: Mapping[Value, frozenset[int]]) ->
     return frozenset().union(*(zeros[operand] for operand in operands))
 
 
-def _keeps_zero(step: Step, zeros: Mapping[Value, frozenset[int]]) -> frozenset[int]:
+def _keeps_zero(step: Step, zeros: Mapping[Value, frozenset[int]], of: _Families) -> frozenset[int]:
     """The families for which the result is zero where the operands are."""
     name = step.name.removesuffix("_")
     if not step.operands:
@@ -101,6 +102,9 @@ def _keeps_zero(step: Step, zeros: Mapping[Value, frozenset[int]]) -> frozenset[
     first = zeros[step.operands[0]]
     if name in _KEEP_ZERO:
         return first
+    if name in SHARES:
+        # the reference gives the whole to the units that are left
+        return of.dim(step.operands[0].dims[step.arguments[1]])
     if name in ("aten.hardtanh", "aten.clamp"):
         low, high = (*step.arguments[1:3], None)[:2]
         # a bound may be a tensor

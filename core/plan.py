@@ -14,6 +14,7 @@ from prunescope.core.cost import Cost, GraphKey, ledger
 from prunescope.core.errors import BadPlan
 from prunescope.core.graph import DependencyGraph, Group
 from prunescope.core.inputs import describe_inputs
+from prunescope.core.labels import COMPETING_UNITS
 
 FORMAT = 1
 
@@ -114,7 +115,10 @@ def plan_units(graph: DependencyGraph, units: Mapping[str, Iterable[int]]) -> Pl
 def cut_groups(
     graph: DependencyGraph, names: Sequence[str] | None = None, kind: str | None = None
 ) -> tuple[Group, ...]:
-    """The groups named, or all; where a family can be cut in two ways, by groups of `kind`, else whole rows (heads)."""
+    """The groups named, or all; where a family can be cut in two ways, by groups of `kind`, else whole rows (heads).
+
+    Units that compete (what a softmax runs over) are cut where their group or kind is named, and not among all.
+    """
     if names is not None:
         return tuple(group_to_cut(graph, name) for name in names)
     kinds = dict.fromkeys(group.kind for group in graph.groups)
@@ -125,10 +129,11 @@ def cut_groups(
             where="argument kind",
             what_to_do="choose one of them, or none",
         )
+    open_to_all = [group for group in graph.groups if group.kind != COMPETING_UNITS or kind == COMPETING_UNITS]
     way: dict[int, int] = {}
-    for group in sorted(graph.groups, key=lambda group: group.kind != kind):
+    for group in sorted(open_to_all, key=lambda group: group.kind != kind):
         way.setdefault(group.family, group.option)
-    return tuple(group for group in graph.groups if way[group.family] == group.option)
+    return tuple(group for group in open_to_all if way[group.family] == group.option)
 
 
 def predicted(graph: DependencyGraph, plan: Plan) -> Cost:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.labels import Statistic
-from prunescope.core.neutral import PRODUCTS
+from prunescope.core.neutral import PRODUCTS, SHARES
 from prunescope.core.preserve import Watch
 from prunescope.core.rules.table import operation_name
 
@@ -132,7 +132,12 @@ def _batch_norm(
     return _normalised(kept, x, lambda y: functional.batch_norm(y, None, None, weight, bias, training=True, eps=eps))
 
 
-_NORMALISED: dict[str, Callable[..., tuple[Tensor, ...]]] = {
+def _softmax(kept: dict[int, Tensor], x: Tensor, dim: int, *rest: Any) -> Tensor:
+    return _normalised(kept, x, lambda y: y.softmax(dim))[0]
+
+
+_NORMALISED: dict[str, Callable[..., Tensor | tuple[Tensor, ...]]] = {
+    **dict.fromkeys(SHARES, _softmax),
     "aten.native_layer_norm": _layer_norm,
     "aten.native_group_norm": _group_norm,
     "aten.native_batch_norm": _batch_norm,

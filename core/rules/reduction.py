@@ -64,11 +64,18 @@ def _without(call: Call) -> Sequence[Dims]:
     return [tuple(result)] * len(call.outputs)
 
 
+@register("aten._softmax", "aten._safe_softmax", "aten.softmax")
+def shares(call: Call) -> Sequence[Dims]:
+    """Every index gets its share among those that are left."""
+    dims = call.labels(call.tensors[0])
+    if dims:
+        position = call["dim"] % len(dims)
+        call.space.compete(dims[position], position)
+    return [dims]
+
+
 @register(
-    "aten._softmax",
-    "aten._safe_softmax",
     "aten._log_softmax",
-    "aten.softmax",
     "aten.log_softmax",
     "aten.cumsum",
     "aten.cumprod",

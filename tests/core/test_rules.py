@@ -228,7 +228,7 @@ WRONG = (
         (_without_joins, name)
         for name in ("convolution", "addmm", "bmm", "native_layer_norm", "cat", "index_add", "add_")
     ),
-    *((_without_locks, name) for name in ("_softmax", "select", "embedding", "index", "col2im", "roll", "cumprod")),
+    *((_without_locks, name) for name in ("_log_softmax", "select", "embedding", "index", "col2im", "roll", "cumprod")),
     *((_reversed, name) for name in ("view", "permute", "cat", "split", "channel_shuffle", "flip", "mm", "repeat")),
     *((_unlabelled, name) for name in ("view", "convolution", "add_", "sum", "native_group_norm", "im2col", "gather")),
 )

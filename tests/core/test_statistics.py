@@ -138,7 +138,42 @@ def test_what_takes_nothing_but_itself_along_is_not_labelled(name: str) -> None:
     assert result.verification.statistics == ()
 
 
-def test_what_a_softmax_runs_over_competes_and_is_locked() -> None:
-    lock = of_hidden(Hidden(lambda x: x.softmax(-1))).lock
-    assert lock is not None
-    assert "softmax runs over it" in lock.reason
+class Mixed(nn.Module):
+    """Every feature of six chooses among four branches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branches, self.width = 4, 6
+        self.hidden, self.branch, self.out = nn.Linear(4, 24), nn.Linear(4, 24), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sizes = (*x.shape[:-1], self.branches, self.width)
+        return self.out((self.hidden(x).view(sizes).softmax(-2) * self.branch(x).view(sizes)).sum(-2))
+
+
+def test_what_a_softmax_runs_over_is_cut_where_its_kind_or_group_is_named_and_shared_among_the_rest() -> None:
+    torch.manual_seed(0)
+    model = Hidden(lambda x: x.softmax(-1))
+    group = of_hidden(model)
+    assert (group.kind, group.lock) == ("competing units", None)
+    assert group.statistics
+    graph = trace(model.eval(), torch.randn(2, 5, 4))
+    assert plan(graph, score(graph), 0.5).removals == ()
+    for asked in ({"kind": "competing units"}, {"groups": [group.name]}):
+        result = prune(model, plan(graph, score(graph), 0.5, **asked))
+        assert result.model.hidden.out_features == 4
+        assert result.verification is not None
+        assert result.verification.difference is not None
+        assert result.verification.statistics
+
+
+def test_branches_that_a_softmax_weighs_are_kept_and_the_features_of_each_are_cut() -> None:
+    torch.manual_seed(0)
+    model = Mixed()
+    result = halved(model)
+    assert result.model.out.in_features == 3
+    assert result.model.hidden.out_features == 4 * 3
+    graph = result.graph
+    branches = prune(model, plan(graph, score(graph), 0.5, kind="competing units"))
+    assert branches.model.out.in_features == 6
+    assert branches.model.hidden.out_features == 2 * 6
