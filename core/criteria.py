@@ -72,17 +72,18 @@ def _summed(tensor: Tensor, added: Callable[[slice], Tensor]) -> list[Values]:
     if tensor.dim() < 2:
         return [_array(added(slice(None)))]
     step = max(1, _CHUNK * len(tensor) // max(tensor.numel(), 1))
-    rows: list[Values] = []
+    # one piece of memory: small ones that stay, between those of the parts, would keep these from being used again
+    rows = np.zeros(len(tensor), dtype=np.float32)
     total = np.zeros(tensor.shape[1:].numel(), dtype=np.float32)  # over the first dimension
     for start in range(0, len(tensor), step):
         part = added(slice(start, start + step)).flatten(1)
-        rows.append(_array(part.sum(1)))
+        rows[start : start + step] = _array(part.sum(1))
         # numpy adds the rows of every column in one order, so that equal columns have equal sums
         total += _array(part).sum(0)
     others = [
         total.reshape(tensor.shape[1:d].numel(), size, -1).sum((0, 2)) for d, size in enumerate(tensor.shape[1:], 1)
     ]
-    return [np.concatenate(rows) if rows else np.zeros(0, dtype=np.float32), *others]
+    return [rows, *others]
 
 
 def _array(values: Tensor) -> Values:
