@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -20,12 +21,11 @@ def without_values(name: str, arguments: Sequence[Any], hollow: bool) -> Tensor 
     """
     if name in _ANSWERS:
         return _ANSWERS[name](*arguments)
-    if hollow and name in _SAME_SHAPE:
+    if not hollow:
+        return None
+    if name in _SAME_SHAPE:
         return _same_shape(name, *arguments)
-    if hollow and name == "aten.native_batch_norm" and not arguments[5]:
-        x = arguments[0]
-        return x.detach(), x.new_empty(0), x.new_empty(0)
-    return None
+    return _OF_HOLLOW[name](*arguments) if name in _OF_HOLLOW else None
 
 
 def _same_shape(name: str, x: Any, *others: Any) -> Tensor | None:
@@ -40,6 +40,7 @@ def _same_shape(name: str, x: Any, *others: Any) -> Tensor | None:
     return x if name.endswith("_") else x.detach()
 
 
+_WIDE = (torch.float32, torch.float64)  # types in which statistics are of the type of what they are taken of
 _SAME_SHAPE = frozenset(
     f"aten.{name}{place}"
     for name in ("relu", "gelu", "silu", "hardswish", "hardtanh", "sigmoid", "hardsigmoid", "add", "mul", "sub")
@@ -63,10 +64,8 @@ def _convolution(
     if x.shape[1] != (weight.shape[0] if transposed else weight.shape[1] * groups):
         return None
     channels = weight.shape[1] * groups if transposed else weight.shape[0]
-    # one number stands for all dimensions
     stride, padding, dilation, output_padding = (
-        [*values] * (x.dim() - 2) if len(values) == 1 else values
-        for values in (stride, padding, dilation, output_padding)
+        _each(values, x.dim() - 2) for values in (stride, padding, dilation, output_padding)
     )
     sizes = []
     for d, (size, kernel) in enumerate(zip(x.shape[2:], weight.shape[2:], strict=True)):
@@ -92,6 +91,73 @@ def _added_product(added: Tensor, left: Tensor, right: Tensor) -> Tensor | None:
     return _product(left, right)
 
 
+def _batch_norm(x: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, *rest: Any) -> Any:
+    return None if training else (x.detach(), x.new_empty(0), x.new_empty(0))
+
+
+def _layer_norm(x: Tensor, shape: Sequence[int], weight: Tensor | None, *rest: Any) -> Any:
+    if x.dtype not in _WIDE or x.shape[x.dim() - len(shape) :] != tuple(shape):
+        return None
+    statistic = (*x.shape[: x.dim() - len(shape)], *(1 for _ in shape))
+    return x.detach(), x.new_zeros(statistic), x.new_zeros(statistic)
+
+
+def _softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor | None:
+    return None if half_to_float else x.detach()
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Any:
+    n, heads, length, width = query.shape
+    if key.shape != value.shape or (n, heads, width) != (*key.shape[:2], key.shape[3]) or key.dtype != query.dtype:
+        return None
+    # like the query in memory too, which decides what can be viewed without a copy
+    return torch.zeros_like(query), query.new_zeros((n, heads, length))
+
+
+def _max_pool(
+    x: Tensor, kernel: Sequence[int], stride: Sequence[int] = (), padding: Sequence[int] = (0,),
+    dilation: Sequence[int] = (1,), ceil: bool = False,
+) -> tuple[Tensor, Tensor] | None:  # fmt: skip
+    shape = _pooled(x, kernel, stride, padding, dilation, ceil)
+    return None if shape is None else (x.new_zeros(shape), x.new_zeros(shape, dtype=torch.int64))
+
+
+def _average_pool(
+    x: Tensor, kernel: Sequence[int], stride: Sequence[int] = (), padding: Sequence[int] = (0,), ceil: bool = False,
+    *rest: Any,
+) -> Tensor | None:  # fmt: skip
+    shape = _pooled(x, kernel, stride, padding, (1,), ceil)
+    return None if shape is None else x.new_zeros(shape)
+
+
+def _pooled(
+    x: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil: bool,
+) -> tuple[int, ...] | None:
+    rank = len(kernel)
+    sizes = []
+    steps = (kernel, stride or kernel, padding, dilation)
+    for size, window, step, pad, spread in zip(
+        x.shape[-rank:], *(_each(values, rank) for values in steps), strict=True
+    ):
+        room = size + 2 * pad - spread * (window - 1) - 1
+        count = (room + (step - 1 if ceil else 0)) // step + 1
+        # a last window begins inside the values or the padding before them
+        sizes.append(count - 1 if ceil and (count - 1) * step >= size + pad else count)
+    # what does not fit is for the operation to say
+    fits = min(sizes) >= 1 and all(2 * p <= k for p, k in zip(_each(padding, rank), kernel, strict=True))
+    return (*x.shape[:-rank], *sizes) if fits and x.dim() > rank else None
+
+
+def _each(values: Sequence[int], rank: int) -> Sequence[int]:
+    """One number stands for all dimensions."""
+    return [*values] * rank if len(values) == 1 else values
+
+
 _ANSWERS: dict[str, Callable[..., Tensor | None]] = {
     "aten.convolution": _convolution,
     "aten.mm": _product,
@@ -99,6 +165,19 @@ _ANSWERS: dict[str, Callable[..., Tensor | None]] = {
     "aten.addmm": _added_product,
     "aten.baddbmm": _added_product,
 }
+# the same where the first operand has no values
+_OF_HOLLOW: dict[str, Callable[..., Tensor | tuple[Tensor, ...] | None]] = {
+    "aten.native_batch_norm": _batch_norm,
+    "aten.native_layer_norm": _layer_norm,
+    "aten._softmax": _softmax,
+    "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
+    "aten.max_pool2d_with_indices": _max_pool,
+    "aten.max_pool3d_with_indices": _max_pool,
+    "aten.avg_pool2d": _average_pool,
+    "aten.avg_pool3d": _average_pool,
+}
+
+ANSWERED = frozenset((*_ANSWERS, *_OF_HOLLOW))
 
 # Their result, or its shape, is a decision about values: after an answer without values they would decide at random.
 READS_VALUES = frozenset(

@@ -50,8 +50,9 @@ class SizeCalls(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(function, "__name__", "")
-        if name == "batch_norm" and not args[0].numel():
-            # of nothing torch takes no norm and multiplies by the first weight instead, which would tell nothing
+        if name == "batch_norm" and len(args) > 7 and (not args[5] or not args[0].numel()):
+            # of nothing torch takes no norm and multiplies by the first weight instead, which would tell nothing;
+            # with running statistics it asks for memory that it does not use, which would be one operation more
             return torch.native_batch_norm(*args[:8])[0]
         first_operation = self.space.operation + 1
         self.space.lists = [part for part in _key(name, args) if isinstance(part, list)]
