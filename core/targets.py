@@ -115,6 +115,7 @@ def plan(  # noqa: PLR0913  one verb, and each argument a choice of its own
         if group.name not in kept and not (statistics == "keep" and group.statistics)
     ]
     _check_scored(chosen, scores)
+    _check_ratios(graph, ratios or {}, chosen)
     fixed = {g: int(graph.groups[g].size * _ratio(share) + 1e-9) for g, share in _by_group(graph, ratios or {}).items()}
     order = ranking(
         graph,
@@ -348,6 +349,21 @@ def _check_choice(argument: str, value: str, choices: Sequence[str]) -> None:
         where=f"argument {argument}",
         what_to_do=f"use one of {', '.join(choices)}",
     )
+
+
+def _check_ratios(graph: DependencyGraph, ratios: Mapping[str, float], chosen: Sequence[Group]) -> None:
+    """A ratio of something that the plan leaves alone would be ignored."""
+    cut = {group.index for group in chosen}
+    for name in ratios:
+        named = _groups_named(graph, name)
+        if not any(group.index in cut for group in named):
+            raise BadPlan(
+                asked=f"cut a share of {ratios[name]} of {name}",
+                found=f"the plan does not cut {', '.join(f'{group.name} (kind {group.kind})' for group in named[:5])}: "
+                "it is protected, of another kind than what is cut, or not among the groups named",
+                where="argument ratios",
+                what_to_do="give its kind, name it in groups, or leave it out",
+            )
 
 
 def _check_scored(chosen: Sequence[Group], scores: Scores) -> None:

@@ -253,6 +253,8 @@ def test_a_model_without_values_has_no_latency() -> None:
         ({"ratio": 0.5, "round_to": 0}, "at least 1"),
         ({"ratios": {"stem": 1.0}}, "up to, but not including, 1"),
         ({"ratios": {"fc": 0.5}}, "locked"),
+        ({"ratios": {"stem": 0.5}, "protect": ["stem"]}, "does not cut stem"),
+        ({"ratios": {"stem": 0.5}, "groups": ["blocks.1.conv1"]}, "does not cut stem"),
         ({"macs": 0.01, "ceiling": 0.5}, r"is the least .* fc is locked: .* loses at most 12 of 24"),
     ],
 )
