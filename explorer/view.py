@@ -13,6 +13,7 @@ from prunescope.core import CRITERIA, DependencyGraph, Group, Member
 from prunescope.core.evidence import Evidence
 from prunescope.core.graph import Side
 from prunescope.core.importance import Scores, member_importance
+from prunescope.core.labels import COMPETING_UNITS
 from prunescope.core.plan import cut_groups
 from prunescope.explorer.jobs import JobState
 from prunescope.explorer.layers import enclosing
@@ -23,6 +24,7 @@ from prunescope.explorer.version import Version
 
 SIDE_SIGNS = {"in": "f\u207b", "out": "f\u207a", "both": "f\u207b f\u207a"}
 OVERVIEW_BINS = 64
+STATISTICS = 3  # layers that are named where there may be many
 
 
 def layer_boxes(graph: DependencyGraph) -> tuple[LayerBox, ...]:
@@ -251,6 +253,24 @@ def group_sentence(graph: DependencyGraph, group: Group, layer: str, side: Side)
     if layers == 1:
         return f"The {where} side of {layer}: {what}, in one layer alone."
     return f"The {where} side of {layer}: {what} that go through {layers} layers together."
+
+
+def group_notes(group: Group) -> tuple[str, ...]:
+    """What a cut of the group does beside taking its units away."""
+    notes = []
+    if group.statistics:
+        names = ", ".join(group.statistics[:STATISTICS])
+        more = len(group.statistics) - STATISTICS
+        rest = f" and {more} more" if more > 0 else ""
+        notes.append(
+            f"Changes statistics: a mean, a variance, a largest value or a share is taken over its units in "
+            f"{names}{rest}, so what is left changes a little with every unit that goes."
+        )
+    if group.kind == COMPETING_UNITS:
+        notes.append(
+            "A softmax shares one whole among its units: a cut of every group keeps them, one of this group not."
+        )
+    return tuple(notes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,15 @@ from prunescope.explorer.locked import Padlock, padlocks
 from prunescope.explorer.panels import naive, why
 from prunescope.explorer.panels.words import breakable, capital
 from prunescope.explorer.session import Session
-from prunescope.explorer.view import LayerRow, group_sentence, layer_rows, member_rows, quantity, shown_layer
+from prunescope.explorer.view import (
+    LayerRow,
+    group_notes,
+    group_sentence,
+    layer_rows,
+    member_rows,
+    quantity,
+    shown_layer,
+)
 
 HEADINGS = ("Layer and parameters", "Dim", "Size", "Per unit", "Side")
 SHOWN_ROWS = 300
@@ -62,6 +70,7 @@ def content(session: Session, selection: dict[str, Any] | None) -> tuple[list[Co
     rest = [
         *_sides(graph, group, layer, side),
         *([] if group.lock else [_facts(session, group)]),
+        *(html.P(breakable(note), className="muted") for note in group_notes(group)),
         _members(graph, group, layer),
     ]
     return head, rest

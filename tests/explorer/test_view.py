@@ -106,6 +106,26 @@ def test_a_layer_whose_two_sides_are_in_one_group_is_on_both() -> None:
     assert view.group_layers(graph, graph.group("first")) == {"first": "out", "square": "both", "last": "in"}
 
 
+class Shares(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.hidden, self.out = nn.LayerNorm(8), nn.Linear(8, 6), nn.Linear(6, 2)
+        self.first = nn.Linear(3, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.out(self.hidden(self.norm(self.first(x))).softmax(-1))
+        return out
+
+
+def test_a_group_says_which_layers_take_statistics_over_it_and_that_its_units_compete() -> None:
+    graph = trace(Shares(), torch.randn(2, 3))
+    assert "in norm," in " ".join(view.group_notes(graph.group("first")))
+    (changes, competing) = view.group_notes(graph.group("hidden (competing units)"))
+    assert "in softmax," in changes
+    assert "softmax" in competing
+    assert view.group_notes(GRAPHS["flattened"]().group("0")) == ()
+
+
 def test_a_module_without_a_call_is_shown_by_the_layer_that_reads_its_weight() -> None:
     class Functional(nn.Module):
         def __init__(self) -> None:
