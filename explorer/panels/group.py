@@ -18,6 +18,7 @@ from prunescope.explorer.panels.words import breakable, capital
 from prunescope.explorer.session import Session
 from prunescope.explorer.view import (
     LayerRow,
+    group_layers,
     group_notes,
     group_sentence,
     layer_rows,
@@ -138,10 +139,11 @@ def _group_button(group: Group, layer: str, side: str) -> Component:
 
 
 def _facts(session: Session, group: Group) -> Component:
-    cost = ledger(session.version.graph).unit_costs(group)
+    graph = session.version.graph
+    cost, layers = ledger(graph).unit_costs(group), len(group_layers(graph, group))
     facts = (
         (f"{group.size:,}", group.kind),
-        (f"{len(group.layers)}", "layers" if len(group.layers) != 1 else "layer"),
+        (f"{layers}", "layers" if layers != 1 else "layer"),
         (quantity(cost.parameters), "parameters a unit"),
         (quantity(cost.macs), "MACs a unit"),
     )
