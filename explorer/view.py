@@ -268,7 +268,7 @@ def group_notes(group: Group) -> tuple[str, ...]:
         )
     if group.kind == COMPETING_UNITS:
         notes.append(
-            "A softmax shares one whole among its units: a cut of every group leaves them, one of this group alone does not."
+            "A softmax shares one whole among its units: a cut of every group leaves them, one of this group does not."
         )
     return tuple(notes)
 
