@@ -459,7 +459,7 @@
         performance.mark("graph-tap");
         const id = hit(event.position);
         const box = view.boxes.get(id);
-        const twice = isDouble(id, event.originalEvent.timeStamp);
+        const twice = isDouble(id, event.originalEvent);
         const second = box && !box.module && event.originalEvent.shiftKey && view.selection.layer;
         if (!id) {
             clear();
@@ -474,10 +474,10 @@
         }
     }
 
-    /* Whether this tap follows another one at the same thing. Cytoscape would ask for less than a quarter of a second,
-     * which a slow hand or a busy machine misses. */
-    function isDouble(id, time) {
-        const twice = view.tapped.id === id && time - view.tapped.time < DOUBLE;
+    /* Whether this tap follows another one at the same thing: by the browser's count of clicks, which a busy machine
+     * does not upset, or soon after, which holds for fingers and slow hands too. */
+    function isDouble(id, { detail, timeStamp: time }) {
+        const twice = view.tapped.id === id && (detail > 1 || time - view.tapped.time < DOUBLE);
         view.tapped = { id: twice ? null : id, time };
         return twice;
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from playwright.sync_api import Locator, Page, TimeoutError, expect
+from playwright.sync_api import Locator, Page, expect
 
 from prunescope.core import DependencyGraph, Group
 from prunescope.explorer import ids
@@ -82,14 +82,8 @@ class Explorer:
         """Open the modules around a layer, one after the other."""
         while layer not in (visible := self.state()["visible"]):
             module = next(box for box in visible if f"module:{layer}".startswith(f"{box}."))
-            gone = "box => !prunescope.graph.state().visible.includes(box)"
             self.double_click(module)
-            try:
-                self.page.wait_for_function(gone, arg=module, timeout=PATIENCE * 1000 / 4)
-            except TimeoutError:
-                # on a busy machine the second click comes too late to make the two a double one
-                self.double_click(module)
-                self.page.wait_for_function(gone, arg=module)
+            self.page.wait_for_function("box => !prunescope.graph.state().visible.includes(box)", arg=module)
 
     def ports(self, layer: str) -> Literal["in", "out", "both", "none"]:
         """The sides of a visible layer that are marked on the canvas."""
