@@ -62,6 +62,8 @@ def random_inputs(description: str) -> Any:
 
 
 def _described(value: Any) -> Any:
+    if isinstance(value, torch.Tensor) and value.layout is not torch.strided:
+        return {"unknown": "sparse tensor"}
     if isinstance(value, torch.Tensor):
         record: dict[str, Any] = {"tensor": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
         if not value.is_floating_point() and not value.is_complex() and value.numel() and not value.is_meta:

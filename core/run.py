@@ -30,6 +30,7 @@ from prunescope.core.sizes import heard_by, remembered_attributes
 from prunescope.core.tape import Operands, Step, Tape, Value
 
 INPUT = Fixed("it meets the model's input")
+SPARSE = Fixed("it meets a sparse tensor, whose entries are edges of a graph, not weights")
 NUMBERS = Fixed("it holds integers: numbers of positions, not weights")
 OUTPUT = "it is the model's output"
 # with the separator: torchvision is not torch
@@ -345,6 +346,8 @@ class Run(Watch):
     def _new_dims(self, tensor: Tensor) -> Dims:
         if not tensor.is_floating_point() and not tensor.is_complex():
             return tuple(NUMBERS for _ in tensor.shape)
+        if tensor.layout is not torch.strided:
+            return tuple(SPARSE for _ in tensor.shape)
         return tuple(self.space.new(size) if size > 1 else ONE_INDEX for size in tensor.shape)
 
 

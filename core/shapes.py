@@ -82,6 +82,8 @@ def _convolution(
 def _product(left: Tensor, right: Tensor) -> Tensor | None:
     if left.shape[-1] != right.shape[-2] or left.shape[:-2] != right.shape[:-2] or left.dtype != right.dtype:
         return None
+    if left.layout is not torch.strided or right.layout is not torch.strided:
+        return None
     return left.new_zeros((*left.shape[:-1], right.shape[-1]))
 
 

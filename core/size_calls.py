@@ -77,7 +77,7 @@ class SizeCalls(TorchFunctionMode):
         if reader is not None:
             reader(self, name, args, kwargs, result)
         self._bound_slices(_slices(name, args, kwargs))
-        if name not in ("expand", "expand_as", "broadcast_to"):
+        if name not in _REPEATING:
             for labels in self.space.repeats:
                 self.space.lock(labels, REPEATED)
         self.space.repeats.clear()
@@ -120,6 +120,13 @@ class SizeCalls(TorchFunctionMode):
         asked = args[1] if len(args) > 1 else kwargs.get("dim")
         sizes = self._sizes(args[0])
         return sizes if asked is None else sizes[asked]
+
+    def repeated(self, count: int, size: int, dim: Vector | Fixed, text: str) -> None:
+        """The code repeated a dimension of this size; `dim`: what it became."""
+        if count != 1 and size == 1:
+            self.use(expression_of(count), dim, text)
+        elif count != 1:
+            self._stays(expression_of(count), text)
 
     def equal(self, one: Expression, other: Expression) -> None:
         """The code compared two sizes and found them equal."""
@@ -197,6 +204,28 @@ def _read_shape(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict
     for size, dim in zip(asked, dims, strict=True):
         if size != -1:
             calls.use(expression_of(size), dim, name)
+
+
+def _read_repeat(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    """repeat, tile: how often; a single index as often as the result has indices."""
+    x = args[0] if args else kwargs["input"]
+    asked = _asked(args[1:] or [kwargs.get("repeats", kwargs.get("dims", ()))])
+    rank = result.dim()
+    counts, sizes = ([*([1] * (rank - len(given))), *given] for given in (asked, _plain_shape(x)))
+    for count, size, dim in zip(counts, sizes, calls.labels(result), strict=True):
+        calls.repeated(count, size, dim, name)
+
+
+def _read_interleaved(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    """repeat_interleave: the same along one dimension."""
+    x = args[0] if args else kwargs["input"]
+    count = args[1] if len(args) > 1 else kwargs.get("repeats")
+    at = args[2] if len(args) > 2 else kwargs.get("dim")
+    if isinstance(count, int) and at is not None and _plain_shape(x)[at] == 1:
+        calls.repeated(count, 1, calls.labels(result)[at], name)
+        return
+    for labels in calls.space.repeats:
+        calls.space.lock(labels, REPEATED)
 
 
 def _read_expand_as(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -294,6 +323,8 @@ _Reader = Callable[[SizeCalls, str, tuple[Any, ...], dict[str, Any], Any], None]
 _READERS: dict[str, _Reader] = {
     **dict.fromkeys(("view", "reshape", "expand", "broadcast_to"), _read_shape),
     "expand_as": _read_expand_as,
+    **dict.fromkeys(("repeat", "tile"), _read_repeat),
+    "repeat_interleave": _read_interleaved,
     "scaled_dot_product_attention": _read_attention,
     "unflatten": _read_unflatten,
     **dict.fromkeys(("layer_norm", "rms_norm"), _read_norm),
@@ -307,6 +338,7 @@ _READERS: dict[str, _Reader] = {
 }
 
 _PRODUCTS = frozenset(("matmul", "__matmul__", "__rmatmul__"))
+_REPEATING = frozenset(("expand", "expand_as", "broadcast_to", "repeat", "tile", "repeat_interleave"))
 _READ = frozenset((*_READERS, "size", "numel"))
 
 

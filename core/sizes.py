@@ -10,7 +10,7 @@ in the code that no cut can change.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,15 +22,28 @@ from prunescope.core.labels import Fixed, Vector
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """A step into a dictionary."""
+
+    key: Hashable
+
+    def __str__(self) -> str:
+        return f"[{self.key!r}]"
+
+
+Step: TypeAlias = str | int | Entry  # to an attribute, a position in a tuple or list, an entry of a dictionary
+
+
+@dataclass(frozen=True, slots=True)
 class AttributeKey:
     """An integer that a module holds, itself or inside a container or a plain object."""
 
     module: str  # dotted path
     name: str
-    trail: tuple[str | int, ...] = ()  # the way inside: keys, positions, attribute names
+    trail: tuple[Step, ...] = ()  # the way inside
 
     def __str__(self) -> str:
-        inner = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.trail)
+        inner = "".join(f".{step}" if isinstance(step, str) else str(step) for step in self.trail)
         return f"{self.module}.{self.name}{inner}" if self.module else f"{self.name}{inner}"
 
 
@@ -204,8 +217,8 @@ def size_of_dim(dim: Vector | Fixed, size: int) -> int:
 
 @contextmanager
 def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[None]:
-    """Integer attributes of modules, by path, remember where they are held; also in tuples, lists and plain objects."""
-    replaced: list[tuple[dict[str, Any], str, Any]] = []
+    """Integer attributes of modules, by path, remember where they are held; also in containers and plain objects."""
+    replaced: list[tuple[dict[Any, Any], Hashable, Any]] = []
     seen: set[int] = set()
     try:
         for path, module in modules.items():
@@ -217,25 +230,27 @@ def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[None]:
 
 
 def _remember_in(
-    holder: dict[str, Any],
+    holder: dict[Any, Any],
     module: str,
-    steps: tuple[str, ...],
-    replaced: list[tuple[dict[str, Any], str, Any]],
+    steps: tuple[Step, ...],
+    replaced: list[tuple[dict[Any, Any], Hashable, Any]],
     seen: set[int],
+    is_dictionary: bool = False,
 ) -> None:
-    """Replace the integers of a module's or an object's attributes; `steps` lead from the module to the object."""
-    for name in [name for name in holder if name not in _NO_SIZES]:
+    """Replace the integers of a module's or an object's attributes, or of a dictionary; `steps` lead to it."""
+    for name in [name for name in holder if is_dictionary or name not in _NO_SIZES]:
         value = holder[name]
         kind = type(value)
         if kind in _WITHOUT_SIZES:
             continue
-        if kind not in _WITH_SIZES and _is_plain_object(value):
-            if id(value) not in seen and len(steps) < 3:
+        way = (*steps, Entry(name) if is_dictionary else name)
+        if kind not in _WITH_SIZES:
+            inner = _inside(value)
+            if inner is not None and id(value) not in seen and len(steps) < 3:
                 seen.add(id(value))
-                _remember_in(vars(value), module, (*steps, name), replaced, seen)
+                _remember_in(inner, module, way, replaced, seen, is_dictionary=inner is value)
             continue
-        first, *trail = (*steps, name)
-        remembered = _remembered(value, AttributeKey(module, first, tuple(trail)))
+        remembered = _remembered(value, AttributeKey(module, str(way[0]), way[1:]))
         if remembered is not value:
             replaced.append((holder, name, value))
             holder[name] = remembered
@@ -244,6 +259,7 @@ def _remember_in(
 _OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 _WITHOUT_SIZES = frozenset((bool, float, str, type(None)))
 _WITH_SIZES = frozenset((int, tuple, list))
+_MANY = 64  # entries of a container that may hold sizes
 # torch's names for sizes along positions, which no cut changes
 _POSITIONS = frozenset(("kernel_size", "stride", "padding", "dilation", "output_padding"))
 _NO_SIZES = _OWN_ATTRIBUTES | _POSITIONS
@@ -253,17 +269,22 @@ def _remembered(value: Any, key: AttributeKey) -> Any:
     if type(value) is int:
         # one unit cannot go, and no or fewer units are no size
         return SizeInt(value, OfAttribute(key, value)) if value > 1 else value
-    if type(value) in (tuple, list) and len(value) <= 64 and any(type(v) in (int, tuple, list) for v in value):
+    if type(value) in (tuple, list) and len(value) <= _MANY and any(type(v) in (int, tuple, list) for v in value):
         inner = [_remembered(v, AttributeKey(key.module, key.name, (*key.trail, n))) for n, v in enumerate(value)]
         changed = any(a is not b for a, b in zip(inner, value, strict=True))
         return type(value)(inner) if changed else value
     return value
 
 
-def _is_plain_object(value: Any) -> bool:
+def _inside(value: Any) -> dict[Any, Any] | None:
+    """What a dictionary or a plain object (a configuration) holds; None for what is neither."""
+    if isinstance(value, dict):
+        # a long one is a vocabulary, or some other table of numbers that are no sizes
+        return value if len(value) <= _MANY else None
     if isinstance(value, nn.Module | Tensor | type) or callable(value):
-        return False
-    return hasattr(value, "__dict__") and type(value).__module__.split(".")[0] not in ("torch", "builtins")
+        return None
+    plain = hasattr(value, "__dict__") and type(value).__module__.split(".")[0] not in ("torch", "builtins")
+    return vars(value) if plain else None
 
 
 def evaluated(

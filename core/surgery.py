@@ -21,7 +21,7 @@ from prunescope.core.labels import Vector
 from prunescope.core.plan import Plan, Removal, fingerprint
 from prunescope.core.preserve import collector_paused
 from prunescope.core.rebuild import Change, Scaling, Slices, rebuilt
-from prunescope.core.sizes import AttributeKey, evaluated
+from prunescope.core.sizes import AttributeKey, Entry, Step, evaluated
 from prunescope.core.temperature import Rows
 from prunescope.core.trace import trace
 from prunescope.core.verify import Verification, verified
@@ -281,16 +281,15 @@ def _repair(
 
 
 def _set_inside(repairs: dict[tuple[str, str], Repair], key: AttributeKey, module: nn.Module, value: int) -> None:
-    """Set an attribute of a module, or what it holds: an entry of a tuple or list, an attribute of an object."""
+    """Set an attribute of a module, or what it holds: an entry of a container, an attribute of an object."""
     if not key.trail:
         _set(repairs, key.module, module, key.name, value)
         return
-    steps: tuple[str | int, ...] = (key.name, *key.trail)
+    steps: tuple[Step, ...] = (key.name, *key.trail)
     holders: list[Any] = [module]
     for step in steps[:-1]:
-        holders.append(holders[-1][step] if isinstance(step, int) else getattr(holders[-1], step))
-    last = steps[-1]
-    before = holders[-1][last] if isinstance(last, int) else getattr(holders[-1], last)
+        holders.append(_held(holders[-1], step))
+    before = _held(holders[-1], steps[-1])
     if before == value:
         return
     # a tuple cannot be changed in place: it is made anew, and so is what holds it
@@ -299,9 +298,18 @@ def _set_inside(repairs: dict[tuple[str, str], Repair], key: AttributeKey, modul
         if isinstance(step, str):
             setattr(holder, step, changed)
             break
+        if isinstance(step, Entry):
+            holder[step.key] = changed
+            break
         changed = type(holder)((*holder[:step], changed, *holder[step + 1 :]))
     inside = str(key).removeprefix(f"{key.module}.")
     repairs[key.module, inside] = Repair(key.module, inside, before, value)
+
+
+def _held(holder: Any, step: Step) -> Any:
+    if isinstance(step, str):
+        return getattr(holder, step)
+    return holder[step.key if isinstance(step, Entry) else step]
 
 
 def _set(repairs: dict[tuple[str, str], Repair], path: str, module: nn.Module, attribute: str, value: Any) -> None:

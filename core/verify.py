@@ -128,13 +128,18 @@ def _tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
 def _lively(tensor: Tensor, generator: torch.Generator) -> Tensor:
     """The tensor, or where all its values are equal others of its kind: positive for a scale, around 0 for a shift."""
     value = tensor.detach()
-    if not value.is_floating_point() or value.numel() < 2 or value.is_meta:
+    if not _has_floats(value):
         return tensor
     first = value.flatten()[0]
     if not bool(torch.isfinite(first)) or not bool((value == first).all()):
         return tensor
     drawn = torch.rand(value.shape, generator=generator) + 0.5
     return (drawn if bool(first) else (drawn - 1) / 5).to(value)
+
+
+def _has_floats(value: Tensor) -> bool:
+    """Whether it holds several floats one beside the other, which may be all alike."""
+    return value.is_floating_point() and value.numel() > 1 and not value.is_meta and value.layout is torch.strided
 
 
 def _zeroed(value: Tensor, dims: Mapping[int, Slices]) -> Tensor:
@@ -301,7 +306,7 @@ def _varied(call: _Call) -> _Call:
     """Inputs that are all alike (zeros, ones) would hide a difference: such floats are drawn anew."""
 
     def vary(leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor) or not leaf.is_floating_point() or leaf.numel() < 2 or leaf.is_meta:
+        if not isinstance(leaf, Tensor) or not _has_floats(leaf):
             return leaf
         generator = torch.Generator().manual_seed(0)
         alike = bool((leaf == leaf.flatten()[0]).all())
@@ -312,7 +317,8 @@ def _varied(call: _Call) -> _Call:
 
 def _second_batch(call: _Call) -> int | None:
     """A batch size one larger where all tensors share their first size."""
-    sizes = {leaf.shape[0] if leaf.dim() else None for leaf in tree_leaves(call) if isinstance(leaf, Tensor)}
+    tensors = [leaf for leaf in tree_leaves(call) if isinstance(leaf, Tensor)]
+    sizes = {leaf.shape[0] if leaf.dim() and leaf.layout is torch.strided else None for leaf in tensors}
     size = sizes.pop() if len(sizes) == 1 else None
     return None if size is None else size + 1
 

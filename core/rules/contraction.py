@@ -93,10 +93,12 @@ def _grid(call: Call, dim: Dim, size: int) -> tuple[Dim, Dim]:
     return grid.rows, grid.columns
 
 
-@register("aten.addmm", "aten.baddbmm")
+@register("aten.addmm", "aten.baddbmm", "aten._sparse_addmm")
 def added_product(call: Call) -> Sequence[Dims]:
     added, left, right = call.tensors
-    return [_added(call, added, _product(call, left, right))]
+    product = _product(call, left, right)
+    # times zero it is memory only, which torch makes as large as the product
+    return [product if call["beta"] == 0 else _added(call, added, product)]
 
 
 @register("aten.addbmm")

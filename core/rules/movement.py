@@ -357,7 +357,12 @@ def repeat(call: Call) -> Sequence[Dims]:
     before, after = call.tensors[0], call.outputs[0]
     dims = call.labels(before)
     added = after.dim() - before.dim()
-    result: list[Dim] = [Fixed("it repeats a single index")] * added
-    for dim, old, new in zip(dims, before.shape, after.shape[added:], strict=True):
-        result.append(dim if isinstance(dim, Fixed) or old == new else np.tile(dim, new // old))
+    result: list[Dim] = []
+    for d, (dim, old, new) in enumerate(
+        zip((*([ONE_INDEX] * added), *dims), (*([1] * added), *before.shape), after.shape, strict=True)
+    ):
+        if old == 1 and new > 1:
+            result.append(_repeated(call.space, d, after.shape))
+        else:
+            result.append(dim if isinstance(dim, Fixed) or old == new else np.tile(dim, new // old))
     return [tuple(result)]

@@ -270,6 +270,8 @@ def _products() -> Iterator[Sample]:
     yield sample(aten.bmm, t(3, 4, 6), t(3, 6, 5))
     for added in ((5,), (4, 1), (4, 5)):
         yield sample(aten.addmm, t(*added), t(4, 6), t(6, 5))
+    # a sparse left factor: the rule is that of addmm, which only asks for shapes
+    yield sample(aten._sparse_addmm, t(4, 5), t(4, 6), t(6, 5))
     yield sample(aten.baddbmm, t(3, 1, 5), t(3, 4, 6), t(3, 6, 5))
     yield sample(aten.addbmm, t(4, 5), t(3, 4, 6), t(3, 6, 5))
     yield sample(aten.addmv, t(4), t(4, 6), t(6))

@@ -99,6 +99,30 @@ def test_sizes_in_tuples_and_config_objects_are_repaired_where_they_are_held() -
     assert type(model.config.widths[0]) is int
 
 
+def test_sizes_in_dictionaries_are_repaired_where_they_are_held() -> None:
+    class Heads(nn.Module):
+        def __init__(self, shared: dict[str, Any]) -> None:
+            super().__init__()
+            self.shared = shared
+            self.a, self.b = nn.Linear(4, 16), nn.Linear(16, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            heads, width = self.shared["attention"]["heads"], self.shared["widths"][0]
+            x = self.a(x).view(len(x), heads, width // heads).softmax(-1)
+            return self.b(x.reshape(len(x), width))
+
+    shared: dict[str, Any] = {"attention": {"heads": 4, 3: "three"}, "widths": (16,), "depth": 16}
+    model = nn.Sequential(Heads(shared)).eval()
+    model[0].again = shared
+    graph = trace(model, torch.randn(2, 4))
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+    found: Any = result.model[0].shared
+    assert found == {"attention": {"heads": 2, 3: "three"}, "widths": (8,), "depth": 16}
+    assert result.model[0].again is found
+    assert shared == {"attention": {"heads": 4, 3: "three"}, "widths": (16,), "depth": 16}
+    assert "0.shared['attention']['heads'] 4 -> 2" in map(str, result.repairs)
+
+
 def test_a_hidden_state_made_in_code_follows_the_width() -> None:
     class Cell(nn.Module):
         def __init__(self) -> None:
