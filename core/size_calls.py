@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from prunescope.core.labels import BY_POSITION, CHANNEL_GROUPS, REPEATED, Dims, Factor, Fixed, LabelSpace, Vector
+from prunescope.core.rewritten import rewritten
 from prunescope.core.sizes import (
     Derived,
     Expression,
@@ -50,10 +52,9 @@ class SizeCalls(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(function, "__name__", "")
-        if name == "batch_norm" and len(args) > 7 and (not args[5] or not args[0].numel()):
-            # of nothing torch takes no norm and multiplies by the first weight instead, which would tell nothing;
-            # with running statistics it asks for memory that it does not use, which would be one operation more
-            return torch.native_batch_norm(*args[:8])[0]
+        made = rewritten(name, args)
+        if made is not None:
+            return made
         first_operation = self.space.operation + 1
         self.space.lists = [part for part in _key(name, args) if isinstance(part, list)]
         self.space.factors_at_work = self._factors(args) if name in _PRODUCTS else []
@@ -296,9 +297,27 @@ def _read_split(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict
             calls.use(expression_of(size), calls.labels(piece)[at], name)
 
 
+def _read_pad(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    """Padding by sizes that are remembered adds indices that follow them."""
+    x, pad, *_ = args
+    if not any(isinstance(width, SizeInt) for width in pad):
+        return
+    dims = list(calls.labels(result))
+    for n, width in enumerate(pad):
+        d = x.dim() - 1 - n // 2
+        dim = dims[d]
+        if isinstance(dim, Fixed) or not isinstance(width, SizeInt) or width < 1:
+            continue
+        added = calls.space.new(int(width))
+        calls.use(width.expression, added, name)
+        dims[d] = np.concatenate([dim[: -int(width)], added] if n % 2 else [added, dim[int(width) :]])
+    calls.relabel(result, tuple(dims))
+
+
 def _read_factory(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
     """zeros, empty, ...: a tensor of sizes that are remembered gets labels of its own, which follow them."""
-    given = [value for value in args if not isinstance(value, Tensor)] or [kwargs.get("size", ())]
+    # a size may be a tensor too, but the first argument of x.new_zeros is x
+    given = (args[1:] if name.startswith("new_") else args) or (kwargs.get("size", ()),)
     asked = _asked(given[:1] if isinstance(given[0], list | tuple) else given)
     if not isinstance(result, Tensor) or len(asked) != result.dim():
         return
@@ -327,6 +346,7 @@ _READERS: dict[str, _Reader] = {
     "repeat_interleave": _read_interleaved,
     "scaled_dot_product_attention": _read_attention,
     "unflatten": _read_unflatten,
+    "pad": _read_pad,
     **dict.fromkeys(("layer_norm", "rms_norm"), _read_norm),
     **dict.fromkeys(_GROUPS, _read_groups),
     **dict.fromkeys(_ARITHMETIC, _read_factor),

@@ -8,6 +8,7 @@ from prunescope.core.rules import (  # noqa: F401 - importing a family fills the
     indexing,
     movement,
     normalisation,
+    packing,
     reduction,
     spatial,
     splitting,

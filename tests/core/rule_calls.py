@@ -198,6 +198,11 @@ def _placements() -> Iterator[Sample]:
     yield sample(aten.constant_pad_nd, t(4, 6), (1, 2))
     yield sample(aten.constant_pad_nd, t(4, 6), (0, 0, -1, 2), 3.0)
     yield sample(aten.repeat, t(4, 6), (3, 1, 2))
+    yield sample(aten.repeat, t(4, 1), (1, 5))
+    yield sample(aten._pack_padded_sequence, t(4, 3, 6), ints(4, 2, 1), False)
+    yield sample(aten._pack_padded_sequence, t(3, 4, 6), ints(4, 2, 1), True)
+    for first in (False, True):
+        yield sample(aten._pad_packed_sequence, t(7, 6), ints(3, 2, 1, 1), first, 0.0, 4)
     for name in ("new_zeros", "new_ones", "new_empty"):
         yield sample(getattr(aten, name), t(4, 6), (5, 7))
     yield sample(aten.new_empty_strided, t(4, 6), (5, 7), (7, 1))

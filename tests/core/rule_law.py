@@ -252,6 +252,14 @@ def _temperature(case: Labelled, left: Left) -> Mapping[str, Any]:
     return {"scale": case.call.tensors()[0].shape[-1] ** -0.5 if scale is None else scale}
 
 
+def _repeats(case: Labelled, left: Left) -> Mapping[str, Any]:
+    """A single index is repeated as often as the result has indices, anything else as often as before."""
+    asked, before = _argument(case, "repeats"), case.call.tensors()[0].shape
+    sizes = [*([1] * (len(asked) - len(before))), *before]
+    counts = zip(asked, sizes, left.output(0), strict=True)
+    return {"repeats": [after if size == 1 else count for count, size, after in counts]}
+
+
 def _strides(case: Labelled, left: Left) -> Mapping[str, Any]:
     """A stride is so many steps along a dimension of the operand."""
     before = case.call.tensors()[0]
@@ -268,6 +276,7 @@ _SIZES: Mapping[str, Callable[[Labelled, Left], Mapping[str, Any]]] = {
     **dict.fromkeys(
         ("aten.view", "aten._unsafe_view", "aten.reshape", "aten._reshape_copy", "aten.expand"), _output_size
     ),
+    "aten.repeat": _repeats,
     "aten.slice": _slice_bounds,
     **dict.fromkeys(("aten.split", "aten.unsafe_split"), _split_size),
     **dict.fromkeys(("aten.split_with_sizes", "aten.unsafe_split_with_sizes"), _split_sizes),

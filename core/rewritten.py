@@ -1,0 +1,61 @@
+"""Calls of torch's functions that a trace does by other operations: the same result, made of parts that rules can read.
+
+Torch does these by filling memory of its own making piece by piece, which looks like a size that is fixed in code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def rewritten(name: str, args: tuple[Any, ...]) -> Any:
+    """The result of the call, or None where torch itself has to make it."""
+    made = _REWRITTEN.get(name)
+    return made(*args) if made else None
+
+
+def _batch_norm(x: Tensor, *rest: Any) -> Tensor | None:
+    # of nothing torch takes no norm and multiplies by the first weight instead, which would tell nothing; with running
+    # statistics it asks for memory that it does not use, which would be one operation more
+    if len(rest) < 7 or (rest[4] and x.numel()):
+        return None
+    result: Tensor = torch.native_batch_norm(x, *rest[:7])[0]
+    return result
+
+
+def _circular_pad(x: Tensor, pad: Sequence[int], mode: str = "constant", *rest: Any) -> Tensor | None:
+    if mode != "circular" or min(pad) < 0:
+        return None
+    for n in range(len(pad) // 2):
+        dim, low, high = x.dim() - 1 - n, pad[2 * n], pad[2 * n + 1]
+        size = x.shape[dim]
+        if max(low, high) > size:
+            return None
+        x = torch.cat([x.narrow(dim, size - low, low), x, x.narrow(dim, 0, high)], dim)
+    return x
+
+
+def _unpacked(
+    data: Tensor, batch_sizes: Tensor, batch_first: bool, padding: float, steps: int
+) -> tuple[Tensor, Tensor]:
+    sizes = [*batch_sizes.tolist(), *([0] * (steps - len(batch_sizes)))]
+    starts = accumulate((0, *sizes[:-1]))
+    rows = zip(starts, sizes, strict=True)
+    numbers = [[start + n if n < size else -1 for n in range(sizes[0])] for start, size in rows]
+    places = torch.tensor(numbers, device=data.device)
+    there = (places >= 0).view(steps, sizes[0], *([1] * (data.dim() - 1)))
+    padded = torch.where(there, data[places.clamp_min(0)], padding)
+    lengths = torch.tensor([sum(n < size for size in sizes) for n in range(sizes[0])])
+    return padded.transpose(0, 1) if batch_first else padded, lengths
+
+
+_REWRITTEN: Mapping[str, Callable[..., Any]] = {
+    "batch_norm": _batch_norm,
+    "pad": _circular_pad,
+    "_pad_packed_sequence": _unpacked,
+}
