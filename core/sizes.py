@@ -10,7 +10,7 @@ in the code that no cut can change.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -361,16 +361,74 @@ def settle(uses: tuple[SizeUse, ...], kept: Callable[[Vector], int]) -> Settled:
         given = attributes.setdefault(use.expression.key, wanted)
         if given != wanted:
             clashes.append(Clash(use, wanted, given))
-    for use in derived:
-        wanted = _wanted(use, kept)
-        found = evaluated(use.expression, kept, attributes)
-        if found != wanted and not _solve(use.expression, wanted, kept, attributes):
-            clashes.append(Clash(use, wanted, found))
+    clashes += _derived(derived, kept, attributes)
     for use in filter(_is_question, uses):
         wanted, found = _wanted(use, kept), evaluated(use.expression, kept, attributes)
         if (found == wanted) == use.apart:
             clashes.append(Clash(use, 1, 0) if use.apart else Clash(use, wanted, found))
     return Settled(attributes, tuple(clashes))
+
+
+def _derived(
+    waiting: Sequence[SizeUse], kept: Callable[[Vector], int], attributes: dict[AttributeKey, int]
+) -> list[Clash]:
+    """Set the attributes that only derived sizes ask for; those uses that no value serves."""
+    clashes: list[Clash] = []
+    while waiting:
+        still_open: dict[int, list[OfAttribute]] = {}
+        for position, use in enumerate(waiting):
+            unset = [found for found in dict.fromkeys(attributes_in(use.expression)) if found.key not in attributes]
+            if unset:
+                still_open[position] = unset
+                continue
+            wanted, found = _wanted(use, kept), evaluated(use.expression, kept, attributes)
+            if found != wanted:
+                clashes.append(Clash(use, wanted, found))
+        alone: dict[OfAttribute, list[SizeUse]] = {}
+        for position, unset in still_open.items():
+            if len(unset) == 1:
+                alone.setdefault(unset[0], []).append(waiting[position])
+        for attribute, asking in alone.items():
+            value = _solution(attribute, asking, kept, attributes)
+            attributes[attribute.key] = attribute.value if value is None else value
+        if still_open and not alone:
+            position, unset = next(iter(still_open.items()))
+            stays = _that_may_stay(waiting[position], unset, kept, attributes)
+            attributes[stays.key] = stays.value
+        waiting = [waiting[position] for position in still_open]
+    return clashes
+
+
+def _solution(
+    attribute: OfAttribute,
+    asking: Sequence[SizeUse],
+    kept: Callable[[Vector], int],
+    attributes: Mapping[AttributeKey, int],
+) -> int | None:
+    """A value with which all these uses get what is left, else the first of them; None where there is none."""
+    wanted = [_wanted(use, kept) for use in asking]
+    before = evaluated(asking[0].expression, lambda labels: labels.size, {}) or 1
+    # as much less as the size itself, else as it was, else whatever fits
+    values = dict.fromkeys((attribute.value * wanted[0] // before, *range(attribute.value, 0, -1)))
+
+    def served(value: int, count: int) -> bool:
+        trial = {**attributes, attribute.key: value}
+        pairs = zip(asking[:count], wanted, strict=False)
+        return all(evaluated(use.expression, kept, trial) == size for use, size in pairs)
+
+    return next((value for count in (len(asking), 1) for value in values if value > 0 and served(value, count)), None)
+
+
+def _that_may_stay(
+    use: SizeUse, unset: Sequence[OfAttribute], kept: Callable[[Vector], int], attributes: Mapping[AttributeKey, int]
+) -> OfAttribute:
+    """One of several open attributes of a use that may keep its value, because another one can make up for it."""
+    for stays in unset:
+        others = [other for other in unset if other is not stays]
+        trial = {**attributes, **{other.key: other.value for other in (stays, *others[1:])}}
+        if _solution(others[0], [use], kept, trial) is not None:
+            return stays
+    return unset[0]
 
 
 def _is_question(use: SizeUse) -> bool:
@@ -380,18 +438,3 @@ def _is_question(use: SizeUse) -> bool:
 
 def _wanted(use: SizeUse, kept: Callable[[Vector], int]) -> int:
     return use.wanted if isinstance(use.wanted, int) else kept(use.wanted)
-
-
-def _solve(
-    expression: Expression, wanted: int, kept: Callable[[Vector], int], attributes: dict[AttributeKey, int]
-) -> bool:
-    """Set the one attribute of the expression that is still open, if there is a value that gives `wanted`."""
-    unset = {found.key: found.value for found in attributes_in(expression) if found.key not in attributes}
-    if len(unset) != 1:
-        return False
-    ((key, before),) = unset.items()
-    for value in range(before, 0, -1):
-        if evaluated(expression, kept, {**attributes, key: value}) == wanted:
-            attributes[key] = value
-            return True
-    return False
