@@ -172,10 +172,19 @@ def parts(graph: DependencyGraph, groups: Iterable[int]) -> list[list[int]]:
     return list(found.values())
 
 
+def use_text(graph: DependencyGraph, use: SizeUse) -> str:
+    """How the code asks for a size, with its line."""
+    return f"{use.text} ({_line(graph, use)})"
+
+
+def _line(graph: DependencyGraph, use: SizeUse) -> str:
+    operation = graph.record.operations[use.operation]
+    return operation.source or operation.layer
+
+
 def clash_text(graph: DependencyGraph, clash: Clash) -> str:
     """A clash in words, with the line of code."""
-    operation = graph.record.operations[clash.use.operation]
-    where = operation.source or operation.layer
+    where = _line(graph, clash.use)
     if clash.use.apart:
         return f"two sizes that the code tells apart would be equal ({where})"
     return f"{clash.use.text} asks for {clash.given} where {clash.wanted} would be left ({where})"

@@ -311,9 +311,10 @@ def _group(
     coupling = record.couplings[option]
     units = component[_starts(component)]
     first = int(units[0])
+    owner = next((member for member in members if member.side != "in"), members[0])
     return Group(
         index=-1,
-        name=next((member.layer for member in members if member.side != "in"), members[0].layer),
+        name=owner.layer or owner.parameter,
         kind=coupling.kinds[coupling.kind[first]],
         size=units.size,
         members=tuple(members),

@@ -140,6 +140,7 @@ class LabelSpace:
     slices: list[Sliced] = field(default_factory=list)
     lists: list[list[int]] = field(default_factory=list)  # lists of numbers in the key of the call at work
     factors_at_work: list[Dims] = field(default_factory=list)  # of the matrix product at work
+    by_size: bool = True  # whether the call at work repeats as often as a size of the code says, not a number
     repeats: list[Vector] = field(default_factory=list)  # labels of a single index that was repeated
     reasons: list[str] = field(default_factory=list)
     _numbers: Vector = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # 0, 1, 2 ...: labels are parts of it

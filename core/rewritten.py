@@ -54,8 +54,13 @@ def _unpacked(
     return padded.transpose(0, 1) if batch_first else padded, lengths
 
 
+def _even_split(x: Tensor, pieces: Any, dim: int = 0) -> tuple[Tensor, ...] | None:
+    return x.chunk(pieces, dim) if isinstance(pieces, int) and x.shape[dim] % pieces == 0 else None
+
+
 _REWRITTEN: Mapping[str, Callable[..., Any]] = {
     "batch_norm": _batch_norm,
     "pad": _circular_pad,
+    "tensor_split": _even_split,
     "_pad_packed_sequence": _unpacked,
 }

@@ -57,6 +57,7 @@ class SizeCalls(TorchFunctionMode):
             return made
         first_operation = self.space.operation + 1
         self.space.lists = [part for part in _key(name, args) if isinstance(part, list)]
+        self.space.by_size = name not in _REPEATING or any(isinstance(n, SizeInt) for n in tree_leaves((args, kwargs)))
         self.space.factors_at_work = self._factors(args) if name in _PRODUCTS else []
         result = function(*args, **kwargs)
         self.first_operation = first_operation

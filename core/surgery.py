@@ -13,7 +13,7 @@ from torch import nn
 
 from prunescope.core.accepted import accepted
 from prunescope.core.errors import BadInput, BadPlan, VerificationFailed
-from prunescope.core.fitting import clash_text, inseparable, size_ties
+from prunescope.core.fitting import clash_text, inseparable, size_ties, use_text
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.inputs import random_inputs
 from prunescope.core.known_layers import sizes_of
@@ -110,16 +110,21 @@ def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: b
 def _nothing_to_remove(graph: DependencyGraph) -> BadPlan:
     where = f"a plan for {type(graph.model).__name__}"
     if graph.groups:
+        tied = dict.fromkeys(use_text(graph, use) for use in size_ties(graph).uses)
         return BadPlan(
             asked="prune a model",
-            found=f"the plan removes no unit of {len(graph.groups)} groups",
+            found=f"the plan removes no unit of {len(graph.groups)} groups"
+            + (f"; sizes in the code that have to fit after a cut: {', '.join([*tied][:3])}" if tied else ""),
             where=where,
-            what_to_do="plan with a higher ratio: a group of K units loses K * ratio of them, rounded down",
+            what_to_do="plan with a higher ratio (a group of K units loses K * ratio of them, rounded down), or name "
+            "units that the sizes in the code allow: plan_units(graph, {group: units}) says which do not fit",
         )
-    reasons = dict.fromkeys(str(lock) for lock in sorted(graph.locks, key=lambda lock: -lock.units))
+    # one lock of every reason, the one that holds most
+    told = {lock.reason: lock for lock in sorted(graph.locks, key=lambda lock: lock.units)}
+    reasons = sorted(told.values(), key=lambda lock: -lock.units)
     return BadPlan(
         asked="prune a model",
-        found=f"no group can be cut; {'; '.join([*reasons][:3]) or 'no parameter is reached'}",
+        found=f"no group can be cut; {'; '.join(map(str, reasons[:4])) or 'no parameter is reached'}",
         where=where,
         what_to_do="graph.locks lists every reason with its line of code",
     )

@@ -19,15 +19,23 @@ UNREAD = "no operation of the run reads it"
 def lock_unread(space: LabelSpace, tape: Tape) -> None:
     """Lock the labels of indices that were taken apart from others and then left alone."""
     taken_apart = (_origin(tape, step.operands[0]) for step in tape.steps if step.name in TAKES_PARTS)
+    read = np.zeros(space.count, dtype=bool)
+    unread: list[tuple[Vector, int]] = []
     for value in dict.fromkeys(taken_apart):
-        if _read_as_a_whole(tape, value):
-            continue
+        whole = _read_as_a_whole(tape, value)
         for d, dim in enumerate(value.dims):
             if isinstance(dim, Fixed):
                 continue
-            labels = np.delete(dim, _read(tape, value, d))
-            if labels.size:
-                space.locks.append(Locked(labels[labels >= 0], UNREAD, tape.readers[value][0]))
+            seen = np.arange(dim.size) if whole else _read(tape, value, d)
+            left = np.delete(dim, seen)
+            unread.append((left[left >= 0], tape.readers[value][0]))
+            seen = dim[seen]
+            read[seen[seen >= 0]] = True
+    for labels, operation in unread:
+        # a layer that is called again may be read whole the next time
+        missed = labels[~read[labels]]
+        if missed.size:
+            space.locks.append(Locked(missed, UNREAD, operation))
 
 
 def _origin(tape: Tape, value: Value) -> Value:

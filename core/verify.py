@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,10 +19,11 @@ from prunescope.core.decisions import Recording, Replaying, SameDraws, relative_
 from prunescope.core.errors import VerificationFailed
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.inputs import as_call
+from prunescope.core.labels import Vector
 from prunescope.core.preserve import preserved, uncompiled
 from prunescope.core.rebuild import Change, Slices, as_kind, rebuilt
 from prunescope.core.reference import AnotherRun, Reference, kept_of
-from prunescope.core.run import plain_output, without_fused_paths
+from prunescope.core.run import ParameterDims, plain_output, without_fused_paths
 
 TOLERANCE = 1e-5  # largest difference, relative to the largest output
 _ROUNDINGS = 2  # times what rounding alone does to the output, where a model cannot be run in a higher precision
@@ -67,7 +68,7 @@ def verified(
         VerificationFailed: it does not run, has other output shapes, or differs by more than `TOLERANCE`.
     """
     call = _varied(as_call(graph.example_inputs))
-    reference, twin = _twins(graph, pruned, changes)
+    reference, twin = _twins(graph, pruned, changes, _everything)
     rounding = 0.0
     with preserved(graph.model), preserved(pruned):
         for model in (reference, twin, pruned):
@@ -86,19 +87,41 @@ def verified(
             difference, precision, reason = None, "", "weights on the meta device have no values"
         else:
             difference, precision, reason = _compare(graph, reference, twin, larger or call, gone, changes)
-            if difference == math.inf and any(graph.record.parameters[name].is_buffer for name in changes):
-                # a table of constants may divide by its own zeros: then only what multiplies it is zero
-                reference, twin = (m.eval() for m in _twins(graph, pruned, changes, zero_buffers=False))
-                difference, precision, reason = _compare(graph, reference, twin, larger or call, gone, changes)
+            for zeroed in (_weights, _readers):
+                # zeros that are divided by their own length or sum: then less is zero, and tells as much
+                if difference == math.inf:
+                    reference, twin = (m.eval() for m in _twins(graph, pruned, changes, zeroed))
+                    difference, precision, reason = _compare(graph, reference, twin, larger or call, gone, changes)
             if difference is not None and difference > TOLERANCE and precision != "float64":
                 rounding = _rounding(twin, larger or call)
+    if difference == math.inf:
+        raise _failed(graph, "it, or the original with zeros for the removed units, gives numbers that are not finite")
     if difference is not None and not difference <= max(TOLERANCE, min(_ROUNDINGS * rounding, _MOST_ROUNDING)):
         raise _failed(graph, f"its output differs by {difference:.1e} of the largest output, in {precision}")
     return Verification(shapes, batch, difference, precision, _statistics(graph, gone), reason, training)
 
 
+_Zeroed = Callable[
+    [DependencyGraph, ParameterDims, Vector], bool
+]  # whether these labels of a parameter's dimension are zero
+
+
+def _everything(graph: DependencyGraph, parameter: ParameterDims, labels: Vector) -> bool:
+    return True
+
+
+def _weights(graph: DependencyGraph, parameter: ParameterDims, labels: Vector) -> bool:
+    """All but tables of constants."""
+    return not parameter.is_buffer
+
+
+def _readers(graph: DependencyGraph, parameter: ParameterDims, labels: Vector) -> bool:
+    """The weights that read a unit; what makes it has its values."""
+    return not parameter.is_buffer and bool((graph.record.sides[labels] == 1).all())
+
+
 def _twins(
-    graph: DependencyGraph, pruned: nn.Module, changes: Mapping[str, Change], zero_buffers: bool = True
+    graph: DependencyGraph, pruned: nn.Module, changes: Mapping[str, Change], zeroed: _Zeroed
 ) -> tuple[nn.Module, nn.Module]:
     """The reference (the original with the removed slices set to zero) and the pruned model, both without weights that
     would hide a difference: those that are all alike (zeros, ones, a tiny scale) are drawn anew, the same in both.
@@ -107,7 +130,6 @@ def _twins(
     """
     generator = torch.Generator().manual_seed(0)
     before, after = _tensors_by_name(graph.model), _tensors_by_name(pruned)
-    constants = () if zero_buffers else dict(graph.model.named_buffers())
     reference: dict[int, Tensor] = {id(tensor): tensor for tensor in before.values()}
     twin: dict[int, Tensor] = {id(tensor): tensor for tensor in after.values()}
     for name, tensor in before.items():
@@ -116,9 +138,20 @@ def _twins(
         if value is not tensor and name in after:
             twin[id(after[name])] = change.made(as_kind(tensor, value))
         if value is not tensor or change.removed:
-            zeros = {} if name in constants else change.removed
+            zeros = _zeros(graph, name, change, zeroed)
             reference[id(tensor)] = as_kind(tensor, _zeroed(value, zeros))
     return rebuilt(graph.model, reference), rebuilt(pruned, twin)
+
+
+def _zeros(graph: DependencyGraph, name: str, change: Change, zeroed: _Zeroed) -> dict[int, Slices]:
+    """By dimension, the indices of a parameter that are zero in the reference."""
+    if not change.removed:
+        return {}
+    parameter = graph.record.parameters[name]
+    labels = {
+        dim: graph.record.space.vector(parameter.dims[dim], slices.size) for dim, slices in change.removed.items()
+    }
+    return {dim: slices for dim, slices in change.removed.items() if zeroed(graph, parameter, labels[dim][slices.gone])}
 
 
 def _tensors_by_name(model: nn.Module) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunescope.core.labels import ONE_INDEX, POSITIONS, Dim, Dims, Fixed, LabelSpace
+from prunescope.core.labels import ONE_INDEX, POSITIONS, REPEATED, Dim, Dims, Fixed, LabelSpace
 from prunescope.core.rules.elementwise import joined
 from prunescope.core.rules.table import Call, register
 
@@ -352,6 +352,9 @@ def diagonal_matrix(call: Call) -> Sequence[Dims]:
     return [tuple(last if d in places else next(rest) for d in range(rank))]
 
 
+COPIES = Fixed(REPEATED)
+
+
 @register("aten.repeat")
 def repeat(call: Call) -> Sequence[Dims]:
     before, after = call.tensors[0], call.outputs[0]
@@ -362,7 +365,8 @@ def repeat(call: Call) -> Sequence[Dims]:
         zip((*([ONE_INDEX] * added), *dims), (*([1] * added), *before.shape), after.shape, strict=True)
     ):
         if old == 1 and new > 1:
-            result.append(_repeated(call.space, d, after.shape))
+            # a number in the code couples nothing with what it meets
+            result.append(_repeated(call.space, d, after.shape) if call.space.by_size else COPIES)
         else:
             result.append(dim if isinstance(dim, Fixed) or old == new else np.tile(dim, new // old))
     return [tuple(result)]

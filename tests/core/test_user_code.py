@@ -90,7 +90,85 @@ def widened(m: Any, x: Tensor) -> Tensor:
     return m.b(functional.pad(x, (0, 0, 0, 0, x.shape[1], 0)))
 
 
+def grouped_by_example(m: Any, x: Tensor) -> Tensor:
+    """Weights of each example, as dynamic convolutions have: the batch is convolved in groups."""
+    x = m.a(x)
+    n, _, height, width = x.shape
+    weight = m.w[None].expand(n, -1, -1, -1, -1).reshape(n * m.width, m.width // m.groups, 1, 1)
+    out = functional.conv2d(x.reshape(1, -1, height, width), weight, groups=m.groups * n)
+    return m.b(out.view(n, m.width, height, width))
+
+
+def stacked_heads(m: Any, x: Tensor) -> Tensor:
+    """Heads one behind the other in the batch, their width a quotient that nothing else asks for."""
+    q, k, v = (torch.cat(layer(x).split(m.width // m.heads, 2), 0) for layer in (m.q, m.k, m.v))
+    attended = (q @ k.transpose(1, 2)).softmax(-1) @ v
+    return m.out(torch.cat(attended.split(len(x), 0), 2))
+
+
+def read_in_halves(m: Any, x: Tensor) -> Tensor:
+    """The first call's first half is not read, the last call's second half is not read: other calls read them."""
+    first, out = m.hidden(x)[:, m.width :], torch.zeros(())
+    for _ in range(2):
+        y = m.hidden(x * m.gate(first).sigmoid())
+        out, first = out + y[:, : m.width].relu(), y[:, m.width :]
+    return m.out(out)
+
+
+def weight_norm_by_hand(m: Any, x: Tensor) -> Tensor:
+    return m.out((x @ (m.g * m.v / m.v.norm(dim=1, keepdim=True)).t()).relu())
+
+
+def standardised(m: Any, x: Tensor) -> Tensor:
+    x = m.a(x).flatten(2)
+    return m.b(((x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True)).relu().mean(-1))
+
+
+def vectors(forward: Callable[..., Tensor], inputs: Tensor, **layers: Any) -> Build:
+    return lambda: (Code(forward, **layers), inputs)
+
+
 CODE: dict[str, Build] = {
+    "grouped convolution with weights of each example": image(
+        grouped_by_example,
+        a=nn.Conv2d(3, 32, 3),
+        w=nn.Parameter(torch.randn(32, 8, 1, 1)),
+        b=nn.Conv2d(32, 2, 1),
+        width=32,
+        groups=4,
+    ),
+    "heads in the batch": vectors(
+        stacked_heads,
+        torch.randn(2, 5, 6),
+        q=nn.Linear(6, 16),
+        k=nn.Linear(6, 16),
+        v=nn.Linear(6, 16),
+        out=nn.Linear(16, 3),
+        width=16,
+        heads=4,
+    ),
+    "halves that some calls read": vectors(
+        read_in_halves,
+        torch.randn(4, 12),
+        hidden=nn.Linear(12, 16),
+        gate=nn.Linear(8, 12),
+        out=nn.Linear(8, 3),
+        width=8,
+    ),
+    "weight norm by hand": vectors(
+        weight_norm_by_hand,
+        torch.randn(4, 12),
+        v=nn.Parameter(torch.randn(16, 12)),
+        g=nn.Parameter(torch.ones(16, 1)),
+        out=nn.Linear(16, 3),
+    ),
+    "channels standardised by hand": image(standardised, a=nn.Conv2d(3, 16, 3), b=nn.Linear(16, 3)),
+    "tensor_split": vectors(
+        lambda m, x: m.out(torch.mul(*m.hidden(x).tensor_split(2, -1))),
+        torch.randn(4, 12),
+        hidden=nn.Linear(12, 32),
+        out=nn.Linear(16, 3),
+    ),
     **{
         f"graph by {name}, {'given' if given else 'kept'}": graph_network(product, given)
         for name, product in (("sparse.mm", torch.sparse.mm), ("spmm", torch.spmm), ("@", lambda a, b: a @ b))
