@@ -131,8 +131,16 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 
 def _extra_flops() -> dict[Any, Callable[..., int]]:
     """What torch's counter does not count."""
+    found: dict[Any, Callable[..., int]] = {torch.ops.aten._sparse_addmm: _sparse_flops}
     # torch has it from 2.8 on
-    return {torch.ops.aten._grouped_mm: _grouped_flops} if hasattr(torch.ops.aten, "_grouped_mm") else {}
+    if hasattr(torch.ops.aten, "_grouped_mm"):
+        found[torch.ops.aten._grouped_mm] = _grouped_flops
+    return found
+
+
+def _sparse_flops(added: Sequence[int], left: Sequence[int], right: Sequence[int], **options: Any) -> int:
+    """Of a product (n, c) x (c, m); zeros of the sparse factor count too, as in torch's other products."""
+    return 2 * math.prod(left) * right[-1]
 
 
 def _grouped_flops(left: Sequence[int], right: Sequence[int], *others: Any, **options: Any) -> int:

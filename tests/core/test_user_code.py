@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import rnn
 
-from prunescope.core import plan, prune, score, trace
-from prunescope.core.measure import parameters
+from prunescope.core import plan, predicted, prune, score, trace
+from prunescope.core.measure import macs, parameters
 
 Build = Callable[[], tuple[nn.Module, Any]]
 LENGTHS = torch.tensor([5, 3, 2])
@@ -200,3 +200,4 @@ def test_half_of_what_the_code_computes_is_cut_and_the_rest_stays_exact(name: st
     assert result.verification is not None
     assert result.verification.difference is not None
     assert parameters(result.model) < 0.6 * parameters(model)
+    assert predicted(graph, result.plan).macs == macs(result.model, inputs)
