@@ -83,6 +83,7 @@ class Statistic:
     labels: Vector
     operation: int
     dim: int  # of the operation's first operand, which the labels belong to
+    power: float = 0.0  # the code multiplies the result by so much a power of their number: -1 makes a sum a mean
 
 
 class Term(NamedTuple):

@@ -30,16 +30,19 @@ class Reference(Watch):
         super().__init__()  # type: ignore[no-untyped-call]
         first_run = graph.record.operations[: graph.record.reference_operations]
         kept: dict[int, dict[int, Tensor]] = {}
+        scales: dict[int, float] = {}
         for statistic in graph.record.space.statistics:
             left = kept_of(statistic, gone)
             if left is not None:
                 kept.setdefault(statistic.operation, {})[statistic.dim] = left
+                share = float(left.double().mean()) ** statistic.power
+                scales[statistic.operation] = scales.get(statistic.operation, 1.0) * share
         # only these operations are counted: how values lie in memory decides which copies are made between them
         watched = {first_run[position].name for position in kept if position < len(first_run)}
-        self.kept: dict[str, list[dict[int, Tensor]]] = {name: [] for name in watched}
+        self.kept: dict[str, list[tuple[dict[int, Tensor], float]]] = {name: [] for name in watched}
         for position, operation in enumerate(first_run):
             if operation.name in watched:
-                self.kept[operation.name].append(kept.get(position, {}))
+                self.kept[operation.name].append((kept.get(position, {}), scales.get(position, 1.0)))
         self.seen: Counter[str] = Counter()
 
     def __torch_dispatch__(
@@ -56,7 +59,7 @@ class Reference(Watch):
         self.seen[name] += 1
         if index >= len(self.kept[name]):
             raise AnotherRun(f"the model ran {name} more often than the trace saw")
-        kept = self.kept[name][index]
+        kept, scale = self.kept[name][index]
         if not kept:
             return function(*args, **(kwargs or {}))
         if name in _NORMALISED:
@@ -67,7 +70,9 @@ class Reference(Watch):
                 part = part.index_fill(dim, (~left).nonzero().squeeze(1), 0)
             else:
                 part = part.index_select(dim, left.nonzero().squeeze(1))
-        return function(part, *args[1:], **(kwargs or {}))
+        result = function(part, *args[1:], **(kwargs or {}))
+        # the code divides by the number of all units, the pruned model by that of those that are left
+        return result if scale == 1 else result * scale
 
 
 def kept_of(statistic: Statistic, gone: NDArray[np.bool_]) -> Tensor | None:

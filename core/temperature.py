@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, product
 from math import isclose
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunescope.core.labels import Factor, Fixed, LabelSpace, Locked, Vector
+from prunescope.core.labels import Factor, Fixed, LabelSpace, Locked, Statistic, Vector
 from prunescope.core.linear import Marks, NotLinear, along, distinct, indices, is_marked, linear, pushed
 from prunescope.core.sizes import Derived, Expression, OfAttribute, OfDim, SizeUse, attributes_in, dims_in
 from prunescope.core.tape import Slot, Step, Tape, Value
@@ -70,7 +70,10 @@ class _Site:
 def folded(space: LabelSpace, tape: Tape) -> tuple[Fold, ...]:
     """What takes up the factors of a run; sizes whose factor nothing can take up are locked in `space`."""
     attention, by_factor = _attention_sites(tape), _factor_sites(space, tape)
-    sites = (*chain.from_iterable(by_factor.values()), *attention)
+    means = _means(tape, chain.from_iterable(by_factor.values()))
+    space.statistics += means.values()
+    to_fold = {factor: [site for site in found if site not in means] for factor, found in by_factor.items()}
+    sites = (*chain.from_iterable(to_fold.values()), *attention)
     of_step = {step: site for site in sites for step in site.steps}
     folds: dict[_Site, Fold] = {}
     refused: dict[_Site, str] = {}
@@ -85,14 +88,37 @@ def folded(space: LabelSpace, tape: Tape) -> tuple[Fold, ...]:
     for site in attention:
         if site in refused:
             _stays(space, site.size, site.value, site.steps.start, f"{TEMPERATURE}, and {refused[site]}")
-    for factor, found in by_factor.items():
+    for factor, found in to_fold.items():
         # what else happens to be multiplied by the same number need not be a factor of this size
         if found and found[0] in refused:
             reason = f"{FACTOR}, and {refused[found[0]]}"
             _stays(space, factor.expression, factor.value, factor.operation, reason)
-        elif not found and not isinstance(factor.expression, OfAttribute) and _matters(tape, factor.operation):
+        elif (
+            not by_factor[factor]
+            and not isinstance(factor.expression, OfAttribute)
+            and _matters(tape, factor.operation)
+        ):
             _stays(space, factor.expression, factor.value, factor.operation, FACTOR)
     return tuple(dict.fromkeys(folds.values()))
+
+
+def _means(tape: Tape, sites: Iterable[_Site]) -> dict[_Site, Statistic]:
+    """Sites at which a sum or norm meets the number of its own summands: statistics of what is left after a cut."""
+    found: dict[_Site, Statistic] = {}
+    for site in sites:
+        step = tape.producers.get(site.scaled)
+        if step is None or step.name not in _SUMS or not isinstance(site.size, OfDim):
+            continue
+        counted = site.size.labels.tobytes()
+        summed = [
+            position
+            for position, dim in enumerate(step.operands[0].dims)
+            if not isinstance(dim, Fixed) and dim.tobytes() == counted and all(dim is not d for d in site.scaled.dims)
+        ]
+        if summed:
+            position = next(n for n, each in enumerate(tape.steps) if each is step)
+            found[site] = Statistic(site.size.labels, position, summed[0], site.power)
+    return found
 
 
 def _matters(tape: Tape, position: int) -> bool:
@@ -301,6 +327,7 @@ def _arrives(step: Step, site: _Site, marks: Mapping[Value, Tensor]) -> bool:
     return marked == [site.scaled] and bool(distinct(marks[site.scaled]).all())
 
 
+_SUMS = frozenset(f"aten.{name}" for name in ("sum", "nansum", "linalg_vector_norm", "norm"))
 _COMPARISONS = frozenset(f"aten.{name}" for name in ("eq", "ne", "lt", "le", "gt", "ge", "all", "any"))
 # these take a tensor's size and type, and none of its values
 _BLIND = frozenset(

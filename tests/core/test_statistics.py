@@ -73,6 +73,13 @@ def weight_norm() -> nn.Module:
 
 CHANGED: dict[str, Callable[[], nn.Module]] = {
     "mean": lambda: Hidden(lambda x: x - x.mean(-1, keepdim=True)),
+    "a sum over its number": lambda: Hidden(lambda x: x - x.sum(-1, keepdim=True) / x.shape[-1]),
+    "a norm over the root of its number": lambda: Hidden(
+        lambda x: x / (1 + x.norm(dim=-1, keepdim=True) * x.shape[-1] ** -0.5)
+    ),
+    "a mean square written out": lambda: Hidden(
+        lambda x: x * torch.rsqrt(x.square().sum(-1, keepdim=True) / x.size(-1) + 1e-6)
+    ),
     "largest": lambda: Hidden(lambda x: x / (1 + x.abs().amax(-1, keepdim=True))),
     "a norm": lambda: Hidden(lambda x: x / (1 + x.norm(dim=-1, keepdim=True))),
     "LayerNorm": lambda: Normed(nn.LayerNorm(8)),
