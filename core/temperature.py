@@ -70,10 +70,7 @@ class _Site:
 def folded(space: LabelSpace, tape: Tape) -> tuple[Fold, ...]:
     """What takes up the factors of a run; sizes whose factor nothing can take up are locked in `space`."""
     attention, by_factor = _attention_sites(tape), _factor_sites(space, tape)
-    means = _means(tape, chain.from_iterable(by_factor.values()))
-    space.statistics += means.values()
-    to_fold = {factor: [site for site in found if site not in means] for factor, found in by_factor.items()}
-    sites = (*chain.from_iterable(to_fold.values()), *attention)
+    sites = (*chain.from_iterable(by_factor.values()), *attention)
     of_step = {step: site for site in sites for step in site.steps}
     folds: dict[_Site, Fold] = {}
     refused: dict[_Site, str] = {}
@@ -85,19 +82,18 @@ def folded(space: LabelSpace, tape: Tape) -> tuple[Fold, ...]:
             folds.update(dict.fromkeys(covered, fold))
         except NotLinear as error:
             refused[site] = str(error)
+    means = _means(tape, refused)
+    space.statistics += means.values()
+    refused = {site: reason for site, reason in refused.items() if site not in means}
     for site in attention:
         if site in refused:
             _stays(space, site.size, site.value, site.steps.start, f"{TEMPERATURE}, and {refused[site]}")
-    for factor, found in to_fold.items():
+    for factor, found in by_factor.items():
         # what else happens to be multiplied by the same number need not be a factor of this size
         if found and found[0] in refused:
             reason = f"{FACTOR}, and {refused[found[0]]}"
             _stays(space, factor.expression, factor.value, factor.operation, reason)
-        elif (
-            not by_factor[factor]
-            and not isinstance(factor.expression, OfAttribute)
-            and _matters(tape, factor.operation)
-        ):
+        elif not found and not isinstance(factor.expression, OfAttribute) and _matters(tape, factor.operation):
             _stays(space, factor.expression, factor.value, factor.operation, FACTOR)
     return tuple(dict.fromkeys(folds.values()))
 
