@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -126,12 +126,23 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
     if id(value) in memo:
         return memo[id(value)]
     kind = type(value)
+    if isinstance(value, dict) and getattr(value, "__dict__", None) is value:
+        return _with_entries_for_attributes(value, memo)
     if kind in _ATOMS or (kind is tuple and all(type(item) in _ATOMS for item in value)):
         return value
     if kind is Tensor and value.numel() == 1 and value.is_leaf and not vars(value):
         # a counter, as normalisation layers have: no other tensor is a part of it
         return memo.setdefault(id(value), value.detach().clone().requires_grad_(value.requires_grad))
     return copy.deepcopy(value, memo)
+
+
+def _with_entries_for_attributes(value: Any, memo: dict[int, Any]) -> dict[Any, Any]:
+    """A copy of a dictionary that is its own `__dict__`, which deepcopy would leave without attributes."""
+    kind: Any = type(value)
+    made = memo[id(value)] = kind.__new__(kind)
+    made.__dict__ = made
+    made.update({key: _copied(item, memo) for key, item in value.items()})
+    return cast("dict[Any, Any]", made)
 
 
 @cache

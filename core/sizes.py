@@ -10,10 +10,11 @@ in the code that no cut can change.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol, TypeAlias
 
 from torch import Tensor, nn
@@ -31,7 +32,17 @@ class Entry:
         return f"[{self.key!r}]"
 
 
-Step: TypeAlias = str | int | Entry  # to an attribute, a position in a tuple or list, an entry of a dictionary
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A step to an attribute of a plain object."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f".{self.name}"
+
+
+Step: TypeAlias = Field | int | Entry  # a number is a position in a tuple or list
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +54,7 @@ class AttributeKey:
     trail: tuple[Step, ...] = ()  # the way inside
 
     def __str__(self) -> str:
-        inner = "".join(f".{step}" if isinstance(step, str) else str(step) for step in self.trail)
+        inner = "".join(f"[{step}]" if isinstance(step, int) else str(step) for step in self.trail)
         return f"{self.module}.{self.name}{inner}" if self.module else f"{self.name}{inner}"
 
 
@@ -222,11 +233,18 @@ def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[None]:
     seen: set[int] = set()
     try:
         for path, module in modules.items():
+            kind: Any = type(module)
+            for name, value in _class_sizes(kind).items():
+                if name not in vars(module):
+                    replaced.append((vars(module), name, _ABSENT))
+                    vars(module)[name] = value
             _remember_in(vars(module), path, (), replaced, seen)
         yield
     finally:
         for holder, name, value in reversed(replaced):
             holder[name] = value
+            if value is _ABSENT:
+                del holder[name]
 
 
 def _remember_in(
@@ -236,26 +254,39 @@ def _remember_in(
     replaced: list[tuple[dict[Any, Any], Hashable, Any]],
     seen: set[int],
     is_dictionary: bool = False,
+    first: str = "",
 ) -> None:
-    """Replace the integers of a module's or an object's attributes, or of a dictionary; `steps` lead to it."""
+    """Replace the integers of a module's or an object's attributes, or of a dictionary.
+
+    The steps lead from the module to it, beginning with its attribute `first`.
+    """
     for name in [name for name in holder if is_dictionary or name not in _NO_SIZES]:
         value = holder[name]
         kind = type(value)
         if kind in _WITHOUT_SIZES:
             continue
-        way = (*steps, Entry(name) if is_dictionary else name)
-        if kind not in _WITH_SIZES:
+        way = (*steps, Entry(name) if is_dictionary else Field(name))
+        if kind not in _WITH_SIZES and not _is_named_tuple(value):
             inner = _inside(value)
             if inner is not None and id(value) not in seen and len(steps) < 3:
                 seen.add(id(value))
-                _remember_in(inner, module, way, replaced, seen, is_dictionary=inner is value)
+                _remember_in(inner, module, way, replaced, seen, inner is value, first or name)
             continue
-        remembered = _remembered(value, AttributeKey(module, str(way[0]), way[1:]))
+        remembered = _remembered(value, AttributeKey(module, first or name, way[1:]))
         if remembered is not value:
             replaced.append((holder, name, value))
             holder[name] = remembered
 
 
+@cache
+def _class_sizes(kind: type[nn.Module]) -> Mapping[str, int]:
+    """Integers that a class of the user's holds for all its modules."""
+    own = [base for base in reversed(kind.__mro__) if base.__module__.split(".")[0] not in ("torch", "builtins")]
+    found = {name: value for base in own for name, value in vars(base).items() if not name.startswith("_")}
+    return {name: value for name, value in found.items() if type(value) is int and value > 1}
+
+
+_ABSENT = object()
 _OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 _WITHOUT_SIZES = frozenset((bool, float, str, type(None)))
 _WITH_SIZES = frozenset((int, tuple, list))
@@ -269,11 +300,20 @@ def _remembered(value: Any, key: AttributeKey) -> Any:
     if type(value) is int:
         # one unit cannot go, and no or fewer units are no size
         return SizeInt(value, OfAttribute(key, value)) if value > 1 else value
-    if type(value) in (tuple, list) and len(value) <= _MANY and any(type(v) in (int, tuple, list) for v in value):
-        inner = [_remembered(v, AttributeKey(key.module, key.name, (*key.trail, n))) for n, v in enumerate(value)]
-        changed = any(a is not b for a, b in zip(inner, value, strict=True))
-        return type(value)(inner) if changed else value
-    return value
+    if isinstance(value, int) or len(value) > _MANY or not any(type(v) in (int, tuple, list) for v in value):
+        return value
+    inner = [_remembered(v, AttributeKey(key.module, key.name, (*key.trail, n))) for n, v in enumerate(value)]
+    changed = any(a is not b for a, b in zip(inner, value, strict=True))
+    return sequence_like(value, inner) if changed else value
+
+
+def _is_named_tuple(value: Any) -> bool:
+    return isinstance(value, tuple) and hasattr(value, "_make")
+
+
+def sequence_like(value: Sequence[Any], items: Iterable[Any]) -> Any:
+    """These items in a list, tuple or named tuple like another."""
+    return value._make(items) if hasattr(value, "_make") else type(value)(items)  # type: ignore[call-arg]
 
 
 def _inside(value: Any) -> dict[Any, Any] | None:

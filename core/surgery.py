@@ -21,7 +21,7 @@ from prunescope.core.labels import Vector
 from prunescope.core.plan import Plan, Removal, fingerprint
 from prunescope.core.preserve import collector_paused
 from prunescope.core.rebuild import Change, Scaling, Slices, rebuilt
-from prunescope.core.sizes import AttributeKey, Entry, Step, evaluated
+from prunescope.core.sizes import AttributeKey, Entry, Field, Step, evaluated, sequence_like
 from prunescope.core.temperature import Rows
 from prunescope.core.trace import trace
 from prunescope.core.verify import Verification, verified
@@ -290,7 +290,7 @@ def _set_inside(repairs: dict[tuple[str, str], Repair], key: AttributeKey, modul
     if not key.trail:
         _set(repairs, key.module, module, key.name, value)
         return
-    steps: tuple[Step, ...] = (key.name, *key.trail)
+    steps: tuple[Step, ...] = (Field(key.name), *key.trail)
     holders: list[Any] = [module]
     for step in steps[:-1]:
         holders.append(_held(holders[-1], step))
@@ -300,20 +300,21 @@ def _set_inside(repairs: dict[tuple[str, str], Repair], key: AttributeKey, modul
     # a tuple cannot be changed in place: it is made anew, and so is what holds it
     changed: Any = value
     for holder, step in zip(reversed(holders), reversed(steps), strict=True):
-        if isinstance(step, str):
-            setattr(holder, step, changed)
+        if isinstance(step, Field):
+            # as the object holds it: it may not be meant to be changed
+            vars(holder)[step.name] = changed
             break
         if isinstance(step, Entry):
             holder[step.key] = changed
             break
-        changed = type(holder)((*holder[:step], changed, *holder[step + 1 :]))
+        changed = sequence_like(holder, (*holder[:step], changed, *holder[step + 1 :]))
     inside = str(key).removeprefix(f"{key.module}.")
     repairs[key.module, inside] = Repair(key.module, inside, before, value)
 
 
 def _held(holder: Any, step: Step) -> Any:
-    if isinstance(step, str):
-        return getattr(holder, step)
+    if isinstance(step, Field):
+        return vars(holder)[step.name]
     return holder[step.key if isinstance(step, Entry) else step]
 
 

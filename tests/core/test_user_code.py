@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -128,7 +130,66 @@ def vectors(forward: Callable[..., Tensor], inputs: Tensor, **layers: Any) -> Bu
     return lambda: (Code(forward, **layers), inputs)
 
 
+class OwnAttributes(dict[str, int]):
+    """Its entries are its attributes."""
+
+    def __init__(self, **entries: int) -> None:
+        super().__init__(**entries)
+        self.__dict__ = self
+
+
+@dataclass(frozen=True)
+class Frozen:
+    width: int
+    heads: int
+
+
+class Named(NamedTuple):
+    width: int
+    heads: int
+
+
+def configured(config: Callable[..., Any]) -> Build:
+    """Attention whose sizes are all read from a configuration."""
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        c = m.config
+        q, k, v = m.qkv(x).view(*x.shape[:2], 3, c.heads, c.width // c.heads).permute(2, 0, 3, 1, 4)
+        attended = (q @ k.transpose(-2, -1)).softmax(-1) @ v
+        return m.out(attended.transpose(1, 2).reshape(*x.shape[:2], c.width))
+
+    return lambda: (
+        Code(forward, config=config(width=16, heads=4), qkv=nn.Linear(6, 48), out=nn.Linear(16, 3)),
+        torch.randn(2, 5, 6),
+    )
+
+
+class OfClass(nn.Module):
+    """Sizes are held by the class."""
+
+    width, heads = 16, 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, self.width), nn.Linear(self.width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x).view(*x.shape[:2], self.heads, self.width // self.heads)
+        out: Tensor = self.b(x.relu().reshape(*x.shape[:2], self.width))
+        return out
+
+
 CODE: dict[str, Build] = {
+    **{
+        f"sizes in {name}": configured(config)
+        for name, config in (
+            ("a dictionary that is its own attributes", OwnAttributes),
+            ("a frozen dataclass", Frozen),
+            ("a named tuple", Named),
+            ("a namespace", SimpleNamespace),
+        )
+    },
+    "sizes of the class": lambda: (OfClass(), torch.randn(2, 5, 6)),
     "grouped convolution with weights of each example": image(
         grouped_by_example,
         a=nn.Conv2d(3, 32, 3),
