@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from prunescope.core.cost import CountedDim, DimCounter, GraphKey, Removed, sizes_left
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.labels import Vector
-from prunescope.core.sizes import AttributeKey, Clash, Settled, SizeUse, attributes_in, settle
+from prunescope.core.settling import Clash, Settled, settle
+from prunescope.core.sizes import AttributeKey, SizeUse, attributes_in
 
 if TYPE_CHECKING:
     from prunescope.core.plan import Plan, Removal

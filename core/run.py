@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from prunescope.core.attributes import remembered_attributes
 from prunescope.core.graph import Operation
 from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.preserve import Watch, uncompiled
@@ -26,7 +27,7 @@ from prunescope.core.rules import Call, Rule, rule_for
 from prunescope.core.rules.table import operation_name, tensors_in
 from prunescope.core.shapes import READS_VALUES, without_values
 from prunescope.core.size_calls import SizeCalls, functions_in_the_open
-from prunescope.core.sizes import heard_by, remembered_attributes
+from prunescope.core.sizes import heard_by
 from prunescope.core.tape import Operands, Step, Tape, Value
 
 INPUT = Fixed("it meets the model's input")

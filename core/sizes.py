@@ -10,14 +10,10 @@ in the code that no cut can change.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Protocol, TypeAlias
-
-from torch import Tensor, nn
 
 from prunescope.core.labels import Fixed, Vector
 
@@ -226,105 +222,9 @@ def size_of_dim(dim: Vector | Fixed, size: int) -> int:
     return size if isinstance(dim, Fixed) else SizeInt(size, OfDim(dim))
 
 
-@contextmanager
-def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[None]:
-    """Integer attributes of modules, by path, remember where they are held; also in containers and plain objects."""
-    replaced: list[tuple[dict[Any, Any], Hashable, Any]] = []
-    seen: set[int] = set()
-    try:
-        for path, module in modules.items():
-            kind: Any = type(module)
-            for name, value in _class_sizes(kind).items():
-                if name not in vars(module):
-                    replaced.append((vars(module), name, _ABSENT))
-                    vars(module)[name] = value
-            _remember_in(vars(module), path, (), replaced, seen)
-        yield
-    finally:
-        for holder, name, value in reversed(replaced):
-            holder[name] = value
-            if value is _ABSENT:
-                del holder[name]
-
-
-def _remember_in(
-    holder: dict[Any, Any],
-    module: str,
-    steps: tuple[Step, ...],
-    replaced: list[tuple[dict[Any, Any], Hashable, Any]],
-    seen: set[int],
-    is_dictionary: bool = False,
-    first: str = "",
-) -> None:
-    """Replace the integers of a module's or an object's attributes, or of a dictionary.
-
-    The steps lead from the module to it, beginning with its attribute `first`.
-    """
-    for name in [name for name in holder if is_dictionary or name not in _NO_SIZES]:
-        value = holder[name]
-        kind = type(value)
-        if kind in _WITHOUT_SIZES:
-            continue
-        way = (*steps, Entry(name) if is_dictionary else Field(name))
-        if kind not in _WITH_SIZES and not _is_named_tuple(value):
-            inner = _inside(value)
-            if inner is not None and id(value) not in seen and len(steps) < 3:
-                seen.add(id(value))
-                _remember_in(inner, module, way, replaced, seen, inner is value, first or name)
-            continue
-        remembered = _remembered(value, AttributeKey(module, first or name, way[1:]))
-        if remembered is not value:
-            replaced.append((holder, name, value))
-            holder[name] = remembered
-
-
-@cache
-def _class_sizes(kind: type[nn.Module]) -> Mapping[str, int]:
-    """Integers that a class of the user's holds for all its modules."""
-    own = [base for base in reversed(kind.__mro__) if base.__module__.split(".")[0] not in ("torch", "builtins")]
-    found = {name: value for base in own for name, value in vars(base).items() if not name.startswith("_")}
-    return {name: value for name, value in found.items() if type(value) is int and value > 1}
-
-
-_ABSENT = object()
-_OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
-_WITHOUT_SIZES = frozenset((bool, float, str, type(None)))
-_WITH_SIZES = frozenset((int, tuple, list))
-_MANY = 64  # entries of a container that may hold sizes
-# torch's names for sizes along positions, which no cut changes
-_POSITIONS = frozenset(("kernel_size", "stride", "padding", "dilation", "output_padding"))
-_NO_SIZES = _OWN_ATTRIBUTES | _POSITIONS
-
-
-def _remembered(value: Any, key: AttributeKey) -> Any:
-    if type(value) is int:
-        # one unit cannot go, and no or fewer units are no size
-        return SizeInt(value, OfAttribute(key, value)) if value > 1 else value
-    if isinstance(value, int) or len(value) > _MANY or not any(type(v) in (int, tuple, list) for v in value):
-        return value
-    inner = [_remembered(v, AttributeKey(key.module, key.name, (*key.trail, n))) for n, v in enumerate(value)]
-    changed = any(a is not b for a, b in zip(inner, value, strict=True))
-    return sequence_like(value, inner) if changed else value
-
-
-def _is_named_tuple(value: Any) -> bool:
-    return isinstance(value, tuple) and hasattr(value, "_make")
-
-
 def sequence_like(value: Sequence[Any], items: Iterable[Any]) -> Any:
     """These items in a list, tuple or named tuple like another."""
     return value._make(items) if hasattr(value, "_make") else type(value)(items)  # type: ignore[call-arg]
-
-
-def _inside(value: Any) -> dict[Any, Any] | None:
-    """What a dictionary or a plain object (a configuration) holds; None for what is neither."""
-    if isinstance(value, dict):
-        # a long one is a vocabulary, or some other table of numbers that are no sizes
-        return value if len(value) <= _MANY else None
-    if isinstance(value, nn.Module | Tensor | type) or callable(value):
-        return None
-    plain = hasattr(value, "__dict__") and type(value).__module__.split(".")[0] not in ("torch", "builtins")
-    return vars(value) if plain else None
 
 
 def evaluated(
@@ -368,113 +268,3 @@ def dims_in(expression: Expression) -> tuple[Vector, ...]:
             return (*dims_in(left), *dims_in(right))
         case _:
             return ()
-
-
-@dataclass(frozen=True, slots=True)
-class Clash:
-    """A size in the code that would no longer fit."""
-
-    use: SizeUse
-    wanted: int  # the size that is left of the labels
-    given: int | None  # what the code would ask for
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The sizes in the code after a cut."""
-
-    attributes: Mapping[AttributeKey, int]  # new values, those that stay included
-    clashes: tuple[Clash, ...]
-
-
-def settle(uses: tuple[SizeUse, ...], kept: Callable[[Vector], int]) -> Settled:
-    """Find the attribute values with which every use gets the size that is left, and the uses where none do."""
-    attributes: dict[AttributeKey, int] = {}
-    clashes: list[Clash] = []
-    derived: list[SizeUse] = []
-    for use in uses:
-        if not isinstance(use.expression, OfAttribute):
-            if not _is_question(use):
-                derived.append(use)
-            continue
-        wanted = _wanted(use, kept)
-        given = attributes.setdefault(use.expression.key, wanted)
-        if given != wanted:
-            clashes.append(Clash(use, wanted, given))
-    clashes += _derived(derived, kept, attributes)
-    for use in filter(_is_question, uses):
-        wanted, found = _wanted(use, kept), evaluated(use.expression, kept, attributes)
-        if (found == wanted) == use.apart:
-            clashes.append(Clash(use, 1, 0) if use.apart else Clash(use, wanted, found))
-    return Settled(attributes, tuple(clashes))
-
-
-def _derived(
-    waiting: Sequence[SizeUse], kept: Callable[[Vector], int], attributes: dict[AttributeKey, int]
-) -> list[Clash]:
-    """Set the attributes that only derived sizes ask for; those uses that no value serves."""
-    clashes: list[Clash] = []
-    while waiting:
-        still_open: dict[int, list[OfAttribute]] = {}
-        for position, use in enumerate(waiting):
-            unset = [found for found in dict.fromkeys(attributes_in(use.expression)) if found.key not in attributes]
-            if unset:
-                still_open[position] = unset
-                continue
-            wanted, found = _wanted(use, kept), evaluated(use.expression, kept, attributes)
-            if found != wanted:
-                clashes.append(Clash(use, wanted, found))
-        alone: dict[OfAttribute, list[SizeUse]] = {}
-        for position, unset in still_open.items():
-            if len(unset) == 1:
-                alone.setdefault(unset[0], []).append(waiting[position])
-        for attribute, asking in alone.items():
-            value = _solution(attribute, asking, kept, attributes)
-            attributes[attribute.key] = attribute.value if value is None else value
-        if still_open and not alone:
-            position, unset = next(iter(still_open.items()))
-            stays = _that_may_stay(waiting[position], unset, kept, attributes)
-            attributes[stays.key] = stays.value
-        waiting = [waiting[position] for position in still_open]
-    return clashes
-
-
-def _solution(
-    attribute: OfAttribute,
-    asking: Sequence[SizeUse],
-    kept: Callable[[Vector], int],
-    attributes: Mapping[AttributeKey, int],
-) -> int | None:
-    """A value with which all these uses get what is left, else the first of them; None where there is none."""
-    wanted = [_wanted(use, kept) for use in asking]
-    before = evaluated(asking[0].expression, lambda labels: labels.size, {}) or 1
-    # as much less as the size itself, else as it was, else whatever fits
-    values = dict.fromkeys((attribute.value * wanted[0] // before, *range(attribute.value, 0, -1)))
-
-    def served(value: int, count: int) -> bool:
-        trial = {**attributes, attribute.key: value}
-        pairs = zip(asking[:count], wanted, strict=False)
-        return all(evaluated(use.expression, kept, trial) == size for use, size in pairs)
-
-    return next((value for count in (len(asking), 1) for value in values if value > 0 and served(value, count)), None)
-
-
-def _that_may_stay(
-    use: SizeUse, unset: Sequence[OfAttribute], kept: Callable[[Vector], int], attributes: Mapping[AttributeKey, int]
-) -> OfAttribute:
-    """One of several open attributes of a use that may keep its value, because another one can make up for it."""
-    for stays in unset:
-        others = [other for other in unset if other is not stays]
-        trial = {**attributes, **{other.key: other.value for other in (stays, *others[1:])}}
-        if _solution(others[0], [use], kept, trial) is not None:
-            return stays
-    return unset[0]
-
-
-def _is_question(use: SizeUse) -> bool:
-    """Whether the code only asks (two sizes differ, one divides another): no attribute changes for the answer."""
-    return use.apart or (isinstance(use.expression, Derived) and use.expression.sign == "%")
-
-
-def _wanted(use: SizeUse, kept: Callable[[Vector], int]) -> int:
-    return use.wanted if isinstance(use.wanted, int) else kept(use.wanted)

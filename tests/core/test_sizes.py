@@ -112,15 +112,15 @@ def test_sizes_in_dictionaries_are_repaired_where_they_are_held() -> None:
             x = self.a(x).view(len(x), heads, width // heads).softmax(-1)
             return self.b(x.reshape(len(x), width))
 
-    shared: dict[str, Any] = {"attention": {"heads": 4, 3: "three"}, "widths": (16,), "depth": 16}
+    shared: dict[str, Any] = {"attention": {"heads": 4, 3: "three"}, "widths": (16, 0.5, "same"), "depth": 16}
     model = nn.Sequential(Heads(shared)).eval()
     model[0].again = shared
     graph = trace(model, torch.randn(2, 4))
     result = prune(model, plan(graph, score(graph), ratio=0.5))
     found: Any = result.model[0].shared
-    assert found == {"attention": {"heads": 2, 3: "three"}, "widths": (8,), "depth": 16}
+    assert found == {"attention": {"heads": 2, 3: "three"}, "widths": (8, 0.5, "same"), "depth": 16}
     assert result.model[0].again is found
-    assert shared == {"attention": {"heads": 4, 3: "three"}, "widths": (16,), "depth": 16}
+    assert shared == {"attention": {"heads": 4, 3: "three"}, "widths": (16, 0.5, "same"), "depth": 16}
     assert "0.shared['attention']['heads'] 4 -> 2" in map(str, result.repairs)
 
 

@@ -1,0 +1,121 @@
+"""The integers that modules hold, replaced for the time of a trace by ones that remember where they are held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from torch import Tensor, nn
+
+from prunescope.core.sizes import AttributeKey, Entry, Field, OfAttribute, SizeInt, sequence_like
+
+
+@contextmanager
+def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[None]:
+    """Integer attributes of modules, by path, remember where they are held; also in containers and plain objects."""
+    memory = _Memory()
+    try:
+        for path, module in modules.items():
+            memory.remember_module(path, module)
+        yield
+    finally:
+        memory.put_back()
+
+
+class _Memory:
+    """What was replaced, and how to put it back."""
+
+    def __init__(self) -> None:
+        self._replaced: list[tuple[dict[Any, Any], Hashable, Any]] = []
+        self._seen: set[int] = set()  # ids of objects that several modules may share
+
+    def put_back(self) -> None:
+        for holder, name, value in reversed(self._replaced):
+            holder[name] = value
+            if value is _ABSENT:
+                del holder[name]
+
+    def remember_module(self, path: str, module: nn.Module) -> None:
+        kind: Any = type(module)
+        held = vars(module)
+        for name, value in _class_sizes(kind).items():
+            if name not in held:
+                self._replace(held, name, value)
+        self._remember(held, [name for name in held if name not in _NO_SIZES], lambda name: AttributeKey(path, name))
+
+    def _replace(self, holder: dict[Any, Any], name: Hashable, value: Any) -> None:
+        self._replaced.append((holder, name, holder.get(name, _ABSENT)))
+        holder[name] = value
+
+    def _remember(self, holder: dict[Any, Any], names: Iterable[Any], key_of: Callable[[Any], AttributeKey]) -> None:
+        for name in names:
+            value = holder[name]
+            kind = type(value)
+            if kind in _WITHOUT_SIZES:
+                continue
+            if kind not in _WITH_SIZES and not _is_named_tuple(value):
+                self._remember_inside(value, key_of(name))
+                continue
+            remembered = _remembered(value, key_of(name))
+            if remembered is not value:
+                self._replace(holder, name, remembered)
+
+    def _remember_inside(self, value: Any, key: AttributeKey) -> None:
+        """What a dictionary or a plain object holds."""
+        inner = _inside(value)
+        if inner is None or id(value) in self._seen or len(key.trail) >= _DEEP:
+            return
+        self._seen.add(id(value))
+        step: Any = Entry if inner is value else Field
+        names = [name for name in inner if inner is value or name not in _NO_SIZES]
+        self._remember(inner, names, lambda name: replace(key, trail=(*key.trail, step(name))))
+
+
+@cache
+def _class_sizes(kind: type[nn.Module]) -> Mapping[str, int]:
+    """Integers that a class of the user's holds for all its modules."""
+    own = [base for base in reversed(kind.__mro__) if base.__module__.split(".")[0] not in ("torch", "builtins")]
+    found = {name: value for base in own for name, value in vars(base).items() if not name.startswith("_")}
+    return {name: value for name, value in found.items() if type(value) is int and value > 1}
+
+
+_ABSENT = object()
+_OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
+_WITHOUT_SIZES = frozenset((bool, float, str, type(None)))
+_WITH_SIZES = frozenset((int, tuple, list))
+_DEEP = 3  # objects inside objects that are looked into
+_MANY = 64  # entries of a container that may hold sizes
+# torch's names for sizes along positions, which no cut changes
+_POSITIONS = frozenset(("kernel_size", "stride", "padding", "dilation", "output_padding"))
+_NO_SIZES = _OWN_ATTRIBUTES | _POSITIONS
+
+
+def _remembered(value: Any, key: AttributeKey) -> Any:
+    if type(value) is int:
+        # one unit cannot go, and no or fewer units are no size
+        return SizeInt(value, OfAttribute(key, value)) if value > 1 else value
+    if type(value) not in (tuple, list) and not _is_named_tuple(value):
+        return value
+    if len(value) > _MANY or not any(type(v) in _WITH_SIZES for v in value):
+        return value
+    inner = [_remembered(v, AttributeKey(key.module, key.name, (*key.trail, n))) for n, v in enumerate(value)]
+    changed = any(a is not b for a, b in zip(inner, value, strict=True))
+    return sequence_like(value, inner) if changed else value
+
+
+def _is_named_tuple(value: Any) -> bool:
+    return isinstance(value, tuple) and hasattr(value, "_make")
+
+
+def _inside(value: Any) -> dict[Any, Any] | None:
+    """What a dictionary or a plain object (a configuration) holds; None for what is neither."""
+    if isinstance(value, dict):
+        # a long one is a vocabulary, or some other table of numbers that are no sizes
+        return value if len(value) <= _MANY else None
+    if isinstance(value, nn.Module | Tensor | type) or callable(value):
+        return None
+    plain = hasattr(value, "__dict__") and type(value).__module__.split(".")[0] not in ("torch", "builtins")
+    return vars(value) if plain else None
