@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 
-def rewritten(name: str, args: tuple[Any, ...]) -> Any:
+def rewritten(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """The result of the call, or None where torch itself has to make it."""
     made = _REWRITTEN.get(name)
-    return made(*args) if made else None
+    return made(*args, **kwargs) if made and kwargs.keys() <= _KEYWORDS else None
 
 
 def _batch_norm(x: Tensor, *rest: Any) -> Tensor | None:
@@ -58,6 +58,7 @@ def _even_split(x: Tensor, pieces: Any, dim: int = 0) -> tuple[Tensor, ...] | No
     return x.chunk(pieces, dim) if isinstance(pieces, int) and x.shape[dim] % pieces == 0 else None
 
 
+_KEYWORDS = {"dim"}  # that these calls are made with; torch's own code names none
 _REWRITTEN: Mapping[str, Callable[..., Any]] = {
     "batch_norm": _batch_norm,
     "pad": _circular_pad,

@@ -52,12 +52,12 @@ class SizeCalls(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(function, "__name__", "")
-        made = rewritten(name, args)
+        made = rewritten(name, args, kwargs)
         if made is not None:
             return made
         first_operation = self.space.operation + 1
         self.space.lists = [part for part in _key(name, args) if isinstance(part, list)]
-        self.space.by_size = name not in _REPEATING or any(isinstance(n, SizeInt) for n in tree_leaves((args, kwargs)))
+        self.space.by_size = name in _REPEATING and any(isinstance(n, SizeInt) for n in tree_leaves((args, kwargs)))
         self.space.factors_at_work = self._factors(args) if name in _PRODUCTS else []
         result = function(*args, **kwargs)
         self.first_operation = first_operation

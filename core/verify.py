@@ -95,7 +95,9 @@ def verified(
             if difference is not None and difference > TOLERANCE and precision != "float64":
                 rounding = _rounding(twin, larger or call)
     if difference == math.inf:
-        raise _failed(graph, "it, or the original with zeros for the removed units, gives numbers that are not finite")
+        raise _failed(
+            graph, "its outputs have other shapes than the original's, or one of the two gives no finite numbers"
+        )
     if difference is not None and not difference <= max(TOLERANCE, min(_ROUNDINGS * rounding, _MOST_ROUNDING)):
         raise _failed(graph, f"its output differs by {difference:.1e} of the largest output, in {precision}")
     return Verification(shapes, batch, difference, precision, _statistics(graph, gone), reason, training)

@@ -224,6 +224,12 @@ CODE: dict[str, Build] = {
         out=nn.Linear(16, 3),
     ),
     "channels standardised by hand": image(standardised, a=nn.Conv2d(3, 16, 3), b=nn.Linear(16, 3)),
+    "tensor_split by a named dimension": vectors(
+        lambda m, x: m.out(torch.mul(*m.hidden(x).tensor_split(2, dim=-1))),
+        torch.randn(4, 12),
+        hidden=nn.Linear(12, 32),
+        out=nn.Linear(16, 3),
+    ),
     "tensor_split": vectors(
         lambda m, x: m.out(torch.mul(*m.hidden(x).tensor_split(2, -1))),
         torch.randn(4, 12),
