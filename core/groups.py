@@ -1,4 +1,4 @@
-"""Labels -> connected components -> groups."""
+"""Connected components of labels -> groups."""
 
 from __future__ import annotations
 
@@ -8,128 +8,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from prunescope.core.coupling import PLAIN_KIND, Coupling
 from prunescope.core.graph import Group, Lock, Member
-from prunescope.core.labels import COMPETING_UNITS, POSITIONS, Edges, Fixed, Grid, LabelSpace, Locked, Vector
+from prunescope.core.labels import POSITIONS, Fixed, Vector
 
 if TYPE_CHECKING:
     from prunescope.core.trace import Record
 
 _SIDES: tuple[Literal["both", "in", "out"], ...] = ("both", "in", "out")
-_PLAIN_KIND = "channels"
-
-
-@dataclass(frozen=True, slots=True)
-class Coupling:
-    """One way to cut the whole model: by rows of every grid, or by columns, where the grid allows it."""
-
-    component: Vector  # (labels,) labels of one component stay or go together
-    lock: Vector  # (components,) position in `locks` of what locks it, -1 where nothing does
-    locks: tuple[Locked, ...]
-    kind: Vector  # (components,) position in `kinds` of what a unit is
-    kinds: tuple[str, ...]
-    family: Vector  # (labels,) labels of one family are tied by edges or grids
-    edges: tuple[Edges, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Components:
-    """What ties labels before a way to cut is chosen."""
-
-    by_edges: Vector  # (labels,) labels of one component are tied by edges alone
-    family: Vector  # (labels,) labels of one family are tied by edges or grids
-
-
-def components_of(space: LabelSpace) -> Components:
-    by_edges = _components(space.count, space.edges)
-    return Components(by_edges, _joined(by_edges, [edge for grid in space.grids for edge in _both_ways(grid)]))
-
-
-def couplings_of(space: LabelSpace, components: Components) -> tuple[Coupling, ...]:
-    """One coupling for a model without grids, else two: whole rows first (heads), whole columns first."""
-    ways = (True, False) if space.grids else (True,)
-    return tuple(_coupling(space, components, by_rows) for by_rows in ways)
-
-
-def _coupling(space: LabelSpace, components: Components, by_rows: bool) -> Coupling:
-    before = components.by_edges
-    locked, competing = (np.zeros(before.max(initial=-1) + 1, dtype=bool) for _ in range(2))
-    for lock in space.locks:
-        locked[before[lock.labels]] = True
-    for labels in space.competing:
-        competing[before[labels[labels >= 0]]] = True
-    ties = LabelSpace(count=space.count, reasons=space.reasons, _reason_codes=space._reason_codes)
-    kinds: list[tuple[bool, Vector, str]] = []
-    for grid in space.grids:
-        open_rows, open_columns = _open_ways(grid, locked, before)
-        rows = _rows_come_first(grid, competing, before) == by_rows if open_rows == open_columns else open_rows
-        _tie(ties, grid, rows)
-        kinds.append((open_rows and open_columns, grid.elements, grid.row_kind if rows else grid.column_kind))
-    edges, locks = (*space.edges, *ties.edges), (*space.locks, *ties.locks)
-    component = _joined(before, ties.edges)
-    count = int(component.max(initial=-1)) + 1
-    lock_of = np.full(count, -1, dtype=np.int64)
-    for n in range(len(locks) - 1, -1, -1):
-        lock_of[component[locks[n].labels]] = n
-    named = {_PLAIN_KIND: 0}
-    kind = np.zeros(count, dtype=np.int64)
-    # a grid that leaves a choice says what is chosen, before one that can be cut in one way only
-    for _, labels, name in sorted(kinds, key=lambda kind: kind[0]):
-        kind[component[labels[labels >= 0]]] = named.setdefault(name, len(named))
-    for labels in space.competing:
-        kind[component[labels[labels >= 0]]] = named.setdefault(COMPETING_UNITS, len(named))
-    return Coupling(component, lock_of, locks, kind, tuple(named), components.family, edges)
-
-
-def _open_ways(grid: Grid, locked: NDArray[np.bool_], component: Vector) -> tuple[bool, bool]:
-    """Whether any whole row, and any whole column, of a grid can be cut."""
-    rows, columns = (bool((~locked[component[labels[labels >= 0]]]).any()) for labels in (grid.rows, grid.columns))
-    return rows, columns
-
-
-def _rows_come_first(grid: Grid, competing: NDArray[np.bool_], component: Vector) -> bool:
-    """Whole rows come first, but units that compete behind others."""
-    rows, columns = _open_ways(grid, competing, component)
-    return rows or not columns
-
-
-def _tie(ties: LabelSpace, grid: Grid, by_rows: bool) -> None:
-    """Elements go with their row, and the columns stay whole; or the other way round."""
-    ties.operation = grid.operation
-    rows, columns = grid.rows.size, grid.columns.size
-    if by_rows:
-        ties.join(grid.elements, np.repeat(grid.rows, columns))
-        ties.lock(grid.columns, f"whole {grid.row_kind} are cut here")
-        return
-    ties.join(grid.elements, np.tile(grid.columns, rows))
-    ties.lock(grid.rows, f"whole {grid.column_kind} are cut here")
-
-
-def _both_ways(grid: Grid) -> list[Edges]:
-    rows, columns = np.repeat(grid.rows, grid.columns.size), np.tile(grid.columns, grid.rows.size)
-    return [
-        Edges(side[keep], grid.elements[keep], grid.operation)
-        for side in (rows, columns)
-        for keep in [(side >= 0) & (grid.elements >= 0)]
-    ]
-
-
-def _joined(component: Vector, edges: Sequence[Edges]) -> Vector:
-    """The components that these become with more edges between their labels."""
-    if not edges:
-        return component
-    between = [Edges(component[edge.left], component[edge.right], edge.operation) for edge in edges]
-    return _components(int(component.max()) + 1, between)[component]
-
-
-def _components(count: int, edges: Sequence[Edges]) -> Vector:
-    if not edges:
-        return np.arange(count, dtype=np.int64)
-    left, right = (np.concatenate([getattr(edge, side) for edge in edges]) for side in ("left", "right"))
-    matrix = coo_array((np.ones(left.size, dtype=np.int8), (left, right)), shape=(count, count))
-    return connected_components(matrix, directed=False)[1].astype(np.int64)
 
 
 class _Dimension(NamedTuple):
@@ -378,7 +265,7 @@ def _bytes(indices: Vector | tuple[Vector, ...]) -> bytes:
 def _numbered(groups: list[Group], start: int, names: dict[str, int]) -> tuple[Group, ...]:
     result = []
     for n, group in enumerate(groups):
-        name = group.name if group.kind == _PLAIN_KIND else f"{group.name} ({group.kind})"
+        name = group.name if group.kind == PLAIN_KIND else f"{group.name} ({group.kind})"
         names[name] = names.get(name, 0) + 1
         unique = name if names[name] == 1 else f"{name} [{names[name]}]"
         result.append(replace(group, index=start + n, name=unique))

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from prunescope.core.accepted import accepted
+from prunescope.core.coupling import Coupling, components_of, couplings_of
 from prunescope.core.errors import TraceFailed
 from prunescope.core.graph import DependencyGraph, Layer, Operation
-from prunescope.core.groups import Coupling, components_of, couplings_of, groups_of, locks_of
+from prunescope.core.groups import groups_of, locks_of
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import Fixed, LabelSpace, Vector
 from prunescope.core.neutral import without_neutral_sums

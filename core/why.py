@@ -10,8 +10,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order
 
+from prunescope.core.coupling import Coupling
 from prunescope.core.graph import DependencyGraph, Operation
-from prunescope.core.groups import Coupling
 from prunescope.core.labels import Vector
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prunescope.core.groups import Coupling, components_of, couplings_of
+from prunescope.core.coupling import Coupling, components_of, couplings_of
 from prunescope.core.labels import ONE_INDEX, Dim, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.rules import Call, rule_for
 from tests.core.rule_calls import Sample

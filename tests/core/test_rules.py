@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunescope.core.groups import components_of, couplings_of
+from prunescope.core.coupling import components_of, couplings_of
 from prunescope.core.labels import Dims, Fixed, LabelSpace, Vector
 from prunescope.core.rules import RULES, Call, Rule, rule_for
 from tests.core.rule_calls import Sample, t, written
