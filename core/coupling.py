@@ -122,5 +122,18 @@ def _components(count: int, edges: Sequence[Edges]) -> Vector:
     if not edges:
         return np.arange(count, dtype=np.int64)
     left, right = (np.concatenate([getattr(edge, side) for edge in edges]) for side in ("left", "right"))
-    matrix = coo_array((np.ones(left.size, dtype=np.int8), (left, right)), shape=(count, count))
-    return connected_components(matrix, directed=False)[1].astype(np.int64)
+    # most labels have one edge alone (of a bias, a norm): they go where it leads, and the search is for the others
+    degree = np.bincount(left, minlength=count) + np.bincount(right, minlength=count)
+    left_follows = degree[left] == 1
+    right_follows = (degree[right] == 1) & ~left_follows
+    searched = np.ones(count, dtype=bool)
+    searched[left[left_follows]] = searched[right[right_follows]] = False
+    number = np.cumsum(searched) - 1
+    between = ~(left_follows | right_follows)
+    ends = number[left[between]], number[right[between]]
+    size = int(number[-1]) + 1
+    matrix = coo_array((np.ones(ends[0].size, dtype=np.int8), ends), shape=(size, size))
+    component: Vector = connected_components(matrix, directed=False)[1].astype(np.int64)[number]
+    component[left[left_follows]] = component[right[left_follows]]
+    component[right[right_follows]] = component[left[right_follows]]
+    return component

@@ -24,7 +24,7 @@ class _Dimension(NamedTuple):
 
     parameter: str
     dim: int
-    labels: Vector
+    labels: Vector  # consecutive
     layer: str
     is_buffer: bool
 
@@ -51,7 +51,8 @@ def _dimensions(record: Record) -> list[_Dimension]:
 def _columns(dimensions: Sequence[_Dimension], coupling: Coupling) -> list[_Column]:
     found: dict[bytes, _Column] = {}
     for position, dimension in enumerate(dimensions):
-        components = coupling.component[dimension.labels]
+        first = dimension.labels[0]
+        components = coupling.component[first : first + dimension.labels.size]
         column = found.setdefault(components.tobytes(), _Column([], dimension.labels, components))
         column.positions.append(position)
     return list(found.values())
@@ -124,7 +125,7 @@ def _groups_in(
     key = (owner * len(columns) + column) * first.size + np.repeat(rank, sizes)
     order = np.argsort(key, kind="stable")
     rows = _Rows(*(values[order] for values in (label, column, index, component, owner)))
-    statistics = _statistics(record, coupling)
+    statistics = _statistics(record, coupling, rows.component[_starts(rows.owner)])
     return [
         (
             int(group_first[part]),
@@ -174,6 +175,7 @@ def _members(
     starts = _starts(rows.owner, rows.column)
     stops = np.append(starts[1:], rows.label.size)
     runs = (starts, stops, rows.owner[starts], rows.column[starts])
+    sides = iter(_sides(record, dimensions, [columns[number].positions for number in runs[-1]], rows.index[starts]))
     for start, stop, part, number in zip(*(values.tolist() for values in runs), strict=True):
         at = slice(start, stop)
         if not found or found[-1][0] != part:
@@ -181,9 +183,20 @@ def _members(
         indices = _by_unit(rows.index[at], rows.component[at], int(units[part]))
         for position in columns[number].positions:
             name, dim, labels, layer, is_buffer = dimensions[position]
-            side = _SIDES[record.sides[labels[rows.index[start]]]]
+            side = _SIDES[next(sides)]
             found[-1][2][position] = Member(name, dim, labels.size, side, layer, is_buffer, indices)
     return [(part, at, [members[position] for position in sorted(members)]) for part, at, members in found]
+
+
+def _sides(
+    record: Record, dimensions: Sequence[_Dimension], positions: Sequence[list[int]], index: Vector
+) -> list[int]:
+    """The side, as the record has it, of each dimension in lists of positions, at the index of its list."""
+    first = np.array([dimension.labels[0] for dimension in dimensions])
+    lengths = [len(part) for part in positions]
+    labels = first[np.concatenate(positions)] + np.repeat(index, lengths)
+    sides: list[int] = record.sides[labels].tolist()
+    return sides
 
 
 def _group(
@@ -213,12 +226,15 @@ def _group(
     )
 
 
-def _statistics(record: Record, coupling: Coupling) -> dict[int, tuple[str, ...]]:
-    """Component -> names of the layers that take a statistic over its labels."""
+def _statistics(record: Record, coupling: Coupling, components: Vector) -> dict[int, tuple[str, ...]]:
+    """Of these components, those over whose labels layers take a statistic, and the names of the layers."""
+    wanted = np.zeros(coupling.lock.size, dtype=bool)
+    wanted[components] = True
     found: dict[int, dict[str, None]] = {}
     for statistic in record.space.statistics:
         layer = record.operations[statistic.operation].layer
-        for component in np.unique(coupling.component[statistic.labels[statistic.labels >= 0]]).tolist():
+        over = coupling.component[statistic.labels[statistic.labels >= 0]]
+        for component in over[wanted[over]].tolist():
             found.setdefault(component, {})[layer] = None
     return {component: tuple(layers) for component, layers in found.items()}
 

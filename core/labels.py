@@ -151,7 +151,7 @@ class LabelSpace:
     _elements: dict[frozenset[bytes], tuple[list[bytes], Vector]] = field(default_factory=dict)
 
     def new(self, size: int) -> Vector:
-        """`size` fresh labels."""
+        """`size` fresh labels, consecutive."""
         first, self.count = self.count, self.count + size
         if self.count > self._numbers.size:
             self._numbers = np.arange(2 * self.count, dtype=np.int64)

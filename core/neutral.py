@@ -8,6 +8,9 @@ where such values are summed up, or multiplied with others of their kind, a cut 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
+from itertools import chain
+from operator import and_, or_
 
 import numpy as np
 
@@ -48,12 +51,14 @@ def without_neutral_sums(space: LabelSpace, tape: Tape, family: Vector) -> None:
     ]
     if not sums and not products:
         return
-    of = _Families(family)
+    labelled = (value.dims for step in tape.steps for value in (*step.operands, *step.outputs))
+    of = _Families(family, [*chain.from_iterable(labelled), *(each.labels for each in sums)])
     zeros = _zeros(tape, of)
 
     def neutral(statistic: Statistic) -> bool:
         step = tape.steps[statistic.operation]
-        return of.dim(statistic.labels) <= _joined(step.operands if step.name in PRODUCTS else step.operands[:1], zeros)
+        operands = step.operands if step.name in PRODUCTS else step.operands[:1]
+        return not of.dim(statistic.labels) & ~_joined(operands, zeros)
 
     dropped = {id(each) for each in sums if neutral(each)}
     space.statistics = [each for each in space.statistics if id(each) not in dropped]
@@ -61,44 +66,59 @@ def without_neutral_sums(space: LabelSpace, tape: Tape, family: Vector) -> None:
 
 
 class _Families:
-    """The families that labels belong to."""
+    """The families that labels belong to, as sets: the bits of a number. Families that occur together share a bit."""
 
-    def __init__(self, family: Vector) -> None:
-        self.family = family
-        self._known: dict[int, tuple[Dim, frozenset[int]]] = {}  # id of a dimension -> itself, so that it stays
+    def __init__(self, family: Vector, dims: Iterable[Dim]) -> None:
+        # by id, which is a dimension's own while it is kept
+        labelled = {id(dim): dim for dim in dims if not isinstance(dim, Fixed)}
+        families = {key: family[dim[dim >= 0]] for key, dim in labelled.items()}
+        weights = np.random.default_rng(0).integers(0, 2**63, size=len(labelled), dtype=np.uint64)
+        total = np.zeros(int(family.max(initial=-1)) + 1, dtype=np.uint64)
+        for weight, numbers in zip(weights, families.values(), strict=True):
+            total[numbers] += weight
+        together = np.unique(total, return_inverse=True)[1].reshape(-1)
+        self._dims = labelled
+        self._bits = {key: _bits(together[numbers]) for key, numbers in families.items()}
 
-    def dim(self, dim: Dim) -> frozenset[int]:
-        if isinstance(dim, Fixed):
-            return frozenset()
-        if id(dim) not in self._known:
-            self._known[id(dim)] = dim, frozenset(np.unique(self.family[dim[dim >= 0]]).tolist())
-        return self._known[id(dim)][1]
+    def dim(self, dim: Dim) -> int:
+        return 0 if isinstance(dim, Fixed) else self._bits[id(dim)]
 
-    def value(self, value: Value) -> frozenset[int]:
-        return frozenset().union(*map(self.dim, value.dims))
+    def value(self, value: Value) -> int:
+        return reduce(or_, map(self.dim, value.dims), 0)
 
 
-def _zeros(tape: Tape, of: _Families) -> dict[Value, frozenset[int]]:
+def _bits(numbers: Vector) -> int:
+    if not numbers.size:
+        return 0
+    # most dimensions are of one number, and a look takes less time than a sort
+    if (numbers == numbers[0]).all():
+        return 1 << int(numbers[0])
+    return sum(1 << number for number in np.unique(numbers).tolist())
+
+
+def _zeros(tape: Tape, of: _Families) -> dict[Value, int]:
     """Those families of a value for which it is zero in all places of a unit whose parameters are zero."""
-    found: dict[Value, frozenset[int]] = {}
+    found: dict[Value, int] = {}
     for step in tape.steps:
         for operand in step.operands:
-            # parameters are set to zero; inputs and constants have no units
-            found.setdefault(operand, of.value(operand))
+            if operand not in found:
+                # parameters are set to zero; inputs and constants have no units
+                found[operand] = of.value(operand)
         result = _keeps_zero(step, found, of)
-        found.update({output: result & of.value(output) for output in step.outputs})
+        for output in step.outputs:
+            found[output] = result & of.value(output)
     return found
 
 
-def _joined(operands: Iterable[Value], zeros: Mapping[Value, frozenset[int]]) -> frozenset[int]:
-    return frozenset().union(*(zeros[operand] for operand in operands))
+def _joined(operands: Iterable[Value], zeros: Mapping[Value, int]) -> int:
+    return reduce(or_, (zeros[operand] for operand in operands), 0)
 
 
-def _keeps_zero(step: Step, zeros: Mapping[Value, frozenset[int]], of: _Families) -> frozenset[int]:
+def _keeps_zero(step: Step, zeros: Mapping[Value, int], of: _Families) -> int:
     """The families for which the result is zero where the operands are."""
     name = step.name.removesuffix("_")
     if not step.operands:
-        return frozenset()
+        return 0
     first = zeros[step.operands[0]]
     if name in _KEEP_ZERO:
         return first
@@ -110,14 +130,14 @@ def _keeps_zero(step: Step, zeros: Mapping[Value, frozenset[int]], of: _Families
         # a bound may be a tensor
         below = low is None or (isinstance(low, int | float) and low <= 0)
         above = high is None or (isinstance(high, int | float) and high >= 0)
-        return first if below and above else frozenset()
+        return first if below and above else 0
     if name == "aten.pow":
         exponent = step.arguments[1]
-        return first if isinstance(exponent, int | float) and exponent > 0 else frozenset()
+        return first if isinstance(exponent, int | float) and exponent > 0 else 0
     if name.startswith("aten._scaled_dot_product"):
         return zeros[step.operands[2]]
     rule = linear(step)
     terms = [
         _joined([step.operands[position] for position in term], zeros) for term in (rule.terms(step) if rule else ())
     ]
-    return frozenset.intersection(*terms) if terms else frozenset()
+    return reduce(and_, terms) if terms else 0

@@ -231,8 +231,10 @@ class Run(Watch):
         hollow = read.is_hollow
         if hollow and (operator.name in READS_VALUES or _reads_mask(operator.name, read)):
             raise _NeedsValues(operator.name)
-        result = None if self.with_values else without_values(operator.name, args, hollow and read.values[0].is_hollow)
-        hollow = hollow or result is not None
+        result = None
+        if not self.with_values:
+            result = without_values(operator.name, args, kwargs, hollow and read.values[0].is_hollow)
+            hollow = hollow or result is not None
         if result is None:
             result = function(*args, **kwargs)
         outputs = (result,) if isinstance(result, Tensor) else tuple(tensors_in((result,)))

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def without_values(name: str, arguments: Sequence[Any], hollow: bool) -> Tensor | tuple[Tensor, ...] | None:
+def without_values(
+    name: str, arguments: Sequence[Any], keywords: Mapping[str, Any], hollow: bool
+) -> Tensor | tuple[Tensor, ...] | None:
     """What stands for the result, with its shape and no values of its own, or None where the operation has to run.
 
     None is also the answer where the operands do not fit, so that the operation itself raises its own error.
 
     Args:
         name: Of the operation, as `operation_name` gives it.
+        arguments: Those that its schema has by position.
+        keywords: Those that its schema has by name alone.
         hollow: Whether the first operand has no values, so that it can stand for a result of its own shape. One with
             values may not: the model may write into the result, and so into a parameter or an input.
     """
     if name in _ANSWERS:
-        return _ANSWERS[name](*arguments)
+        return _ANSWERS[name](*arguments, **keywords)
     if not hollow:
         return None
     if name in _SAME_SHAPE:
         return _same_shape(name, *arguments)
-    return _OF_HOLLOW[name](*arguments) if name in _OF_HOLLOW else None
+    return _OF_HOLLOW[name](*arguments, **keywords) if name in _OF_HOLLOW else None
 
 
 def _same_shape(name: str, x: Any, *others: Any) -> Tensor | None:
@@ -33,11 +37,17 @@ def _same_shape(name: str, x: Any, *others: Any) -> Tensor | None:
     if not isinstance(x, Tensor) or not x.is_floating_point():
         return None
     for other in others:
-        if isinstance(other, complex) or (
-            isinstance(other, Tensor) and other.dim() and (other.shape != x.shape or other.dtype != x.dtype)
-        ):
+        if isinstance(other, complex) or (isinstance(other, Tensor) and not _fits_into(other, x)):
             return None
     return x if name.endswith("_") else x.detach()
+
+
+def _fits_into(other: Tensor, x: Tensor) -> bool:
+    """Whether arithmetic of the two has the shape and type of `x`."""
+    if not other.dim() or other.shape == x.shape:
+        return not other.dim() or other.dtype == x.dtype
+    beside = zip(reversed(other.shape), reversed(x.shape), strict=False)
+    return other.dtype == x.dtype and other.dim() <= x.dim() and all(mine in (1, size) for mine, size in beside)
 
 
 _WIDE = (torch.float32, torch.float64)  # types in which statistics are of the type of what they are taken of
@@ -87,10 +97,29 @@ def _product(left: Tensor, right: Tensor) -> Tensor | None:
     return left.new_zeros((*left.shape[:-1], right.shape[-1]))
 
 
-def _added_product(added: Tensor, left: Tensor, right: Tensor) -> Tensor | None:
+def _added_product(added: Tensor, left: Tensor, right: Tensor, **scales: Any) -> Tensor | None:
     if added.dtype != left.dtype or added.shape[-1] not in (1, right.shape[-1]):
         return None
     return _product(left, right)
+
+
+def _concatenation(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
+    first = tensors[0]
+    # what is laid out otherwise would give its layout to the result, what has no dimensions adds nothing
+    if not first.dim() or not all(
+        tensor.dim() == first.dim() and tensor.dtype == first.dtype and tensor.is_contiguous() for tensor in tensors
+    ):
+        return None
+    shapes = [list(tensor.shape) for tensor in tensors]
+    size = sum(shape.pop(dim) for shape in shapes)
+    if shapes.count(shapes[0]) < len(shapes):
+        return None
+    shapes[0].insert(dim % first.dim(), size)
+    return first.new_zeros(shapes[0])
+
+
+def _clone(x: Tensor, **layout: Any) -> Tensor:
+    return torch.zeros_like(x, **layout)
 
 
 def _batch_norm(x: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, *rest: Any) -> Any:
@@ -108,7 +137,7 @@ def _softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor | None:
     return None if half_to_float else x.detach()
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Any:
+def _attention(query: Tensor, key: Tensor, value: Tensor, *rest: Any, **scores: Any) -> Any:
     n, heads, length, width = query.shape
     if key.shape != value.shape or (n, heads, width) != (*key.shape[:2], key.shape[3]) or key.dtype != query.dtype:
         return None
@@ -169,6 +198,8 @@ _ANSWERS: dict[str, Callable[..., Tensor | None]] = {
 }
 # the same where the first operand has no values
 _OF_HOLLOW: dict[str, Callable[..., Tensor | tuple[Tensor, ...] | None]] = {
+    "aten.cat": _concatenation,
+    "aten.clone": _clone,
     "aten.native_batch_norm": _batch_norm,
     "aten.native_layer_norm": _layer_norm,
     "aten._softmax": _softmax,

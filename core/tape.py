@@ -56,10 +56,8 @@ class Operands:
         return [argument if type(argument) in _PLAIN else self._read(argument, known) for argument in arguments]
 
     def _read(self, argument: Any, known: Callable[[Tensor], Value]) -> Any:
-        if isinstance(argument, list | tuple):
-            return self._read_all(argument, known)
         if not isinstance(argument, Tensor):
-            return argument
+            return self._read_all(argument, known) if isinstance(argument, (list, tuple)) else argument
         value = known(argument)
         self.is_hollow = self.is_hollow or value.is_hollow
         self.tensors.append(argument)

@@ -61,17 +61,18 @@ def _read_as_a_whole(tape: Tape, value: Value) -> bool:
 
 
 def _read(tape: Tape, value: Value, dim: int) -> Vector:
-    """The indices of a dimension that an operation that computes reads."""
+    """The indices of a dimension that an operation that computes reads, of a value that none reads as a whole."""
     marks: dict[Value, Tensor] = {value: along(value.shape, dim, torch.arange(value.shape[dim]))}
     read: list[Tensor] = []
     for position in tape.after(marks):
         step = tape.steps[position]
-        rule = linear(step) if step.name in TAKES_WHOLE | TAKES_PARTS else None
-        if rule is None:
-            read += [marks[operand] for operand in step.operands if operand in marks]
-            continue
+        rule = linear(step)
+        assert rule is not None, f"{step.name} computes"
         for output, mark in zip(step.outputs, rule.push(step, 0, marks[step.operands[0]]), strict=True):
-            if mark is not None:
+            if mark is None:
+                continue
+            if _read_as_a_whole(tape, output):
+                read.append(mark)
+            else:
                 marks[output] = mark
-    read += [marks[result] for result in tape.results if result in marks]
     return indices(read)

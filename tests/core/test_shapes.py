@@ -38,17 +38,39 @@ def attentions() -> Iterator[Sample]:
         yield Sample(aten._scaled_dot_product_flash_attention_for_cpu.default, (q, k, k))
 
 
+def copies() -> Iterator[Sample]:
+    """Concatenations and copies of what lies in memory in its own order and in others."""
+    x, moved = t(2, 3, 4, 5), t(2, 4, 5, 3).permute(0, 3, 1, 2)
+    for parts in ([x, x], [x, moved], [moved, moved], [x, t(0)], [x, x.float()]):
+        yield Sample(aten.cat.default, (parts, 1))
+    yield Sample(aten.cat.default, ([x, t(2, 3, 4, 1)], -1))
+    yield Sample(aten.cat.default, ([x, t(1, 3, 4, 5)],))
+    for tensor in (x, moved, x[:1].expand(2, 3, 4, 5), x[..., ::2]):
+        yield Sample(aten.clone.default, (tensor,))
+        for layout in (torch.contiguous_format, torch.channels_last):
+            yield Sample(aten.clone.default, (tensor,), {"memory_format": layout})
+
+
+def sums() -> Iterator[Sample]:
+    """Arithmetic with operands of other shapes and types."""
+    x = t(2, 3, 4, 5)
+    for other in (x, t(5), t(1, 3, 1, 1), t(1, 2, 3, 4, 5), t(2, 3, 4, 5).float(), t(4, 5).float(), t().float()):
+        yield Sample(aten.add.Tensor, (x, other))
+    yield Sample(aten.add.Tensor, (x.float(), x))
+    yield Sample(aten.add.Tensor, (x[:1], x))
+
+
 def samples() -> list[Sample]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        calls = [*written(), *pools(), *attentions()]
+        calls = [*written(), *pools(), *attentions(), *copies(), *sums()]
     return [*calls, *chain.from_iterable(reached().values())]
 
 
 def test_what_stands_for_a_result_has_its_shape_and_type() -> None:
     answered = set()
     for call in samples():
-        found = without_values(call.name, call.with_tensors(torch.clone).positional, hollow=True)
+        found = without_values(call.name, call.with_tensors(torch.clone).positional, call.keywords, hollow=True)
         if found is None:
             continue
         answered.add(call.name)
@@ -59,9 +81,15 @@ def test_what_stands_for_a_result_has_its_shape_and_type() -> None:
     assert answered >= ANSWERED
 
 
-def test_attention_lies_in_memory_as_torch_lays_it() -> None:
+def test_what_stands_for_a_result_lies_in_memory_as_torch_lays_it() -> None:
     """What can be viewed without a copy is so with and without values."""
-    for call in attentions():
-        found = without_values(call.name, call.positional, hollow=True)
-        assert found is not None
-        assert found[0].stride() == call.function(*call.positional)[0].stride()
+    answered = set()
+    for call in (*attentions(), *copies(), *sums()):
+        found = without_values(call.name, call.positional, call.keywords, hollow=True)
+        if found is None:
+            continue
+        answered.add(call.name)
+        real = call.function(*call.positional, **call.keywords)
+        mine, theirs = (tensors_in((result,))[0] for result in (found, real))
+        assert mine.stride() == theirs.stride(), call
+    assert len(answered) == 4
