@@ -69,8 +69,10 @@ def _described(value: Any) -> Any:
         if not value.is_floating_point() and not value.is_complex() and value.numel() and not value.is_meta:
             record["high"] = int(value.max()) + 1
         return record
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {"dict": {key: _described(item) for key, item in value.items()}}
+    if isinstance(value, Mapping):
+        return {"items": [[_described(key), _described(item)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return {type(value).__name__ if type(value) in (list, tuple) else "tuple": [_described(v) for v in value]}
     if value is None or isinstance(value, bool | int | float | str):
@@ -86,6 +88,8 @@ def _built(record: dict[str, Any]) -> Any:
         return torch.randn(record["tensor"]).to(dtype)
     if "dict" in record:
         return {key: _built(item) for key, item in record["dict"].items()}
+    if "items" in record:
+        return {_built(key): _built(item) for key, item in record["items"]}
     if "list" in record:
         return [_built(item) for item in record["list"]]
     if "tuple" in record:

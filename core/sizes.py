@@ -161,6 +161,22 @@ class SizeInt(int):
         return other / int(self)
 
 
+def _ordering(compare: Callable[[int, int], bool]) -> Callable[[SizeInt, object], Any]:
+    def method(self: SizeInt, other: object) -> Any:
+        if not isinstance(other, int):
+            return NotImplemented
+        # code that asks which of two equal sizes is larger wants them equal
+        if int(self) == int(other) and isinstance(other, SizeInt):
+            self.__eq__(other)
+        return compare(int(self), int(other))
+
+    return method
+
+
+for _compare in (operator.lt, operator.le, operator.gt, operator.ge):
+    setattr(SizeInt, f"__{_compare.__name__}__", _ordering(_compare))
+
+
 def _arithmetic(sign: str, swapped: bool) -> Callable[[SizeInt, object], Any]:
     compute = OPERATORS[sign]
 

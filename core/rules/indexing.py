@@ -13,6 +13,7 @@ from prunescope.core.rules.reduction import together
 from prunescope.core.rules.table import Call, operation_name, register
 
 BY_NUMBER = "its indices are looked up by number"
+MASKS = (torch.bool, torch.uint8)  # types of indices that choose where they are true
 
 
 @register("aten.embedding")
@@ -51,8 +52,16 @@ def index(call: Call) -> Sequence[Dims]:
 
 @register("aten.index_put", "aten._index_put_impl")
 def index_put(call: Call) -> Sequence[Dims]:
-    """`x[:, table] = values`: as above, and the values keep step with the dimensions that pass."""
+    """`x[:, table] = values`: as above, and the values keep step with the dimensions that pass.
+
+    One value where a mask is true is written element by element, as `masked_fill` does.
+    """
     dims, values = call.labels(call.tensors[0]), call.labels(call["values"])
+    at, mask = next((d, t) for d, t in enumerate(call["indices"]) if t is not None)
+    if mask.dtype in MASKS and call["values"].numel() == 1 and sum(t is not None for t in call["indices"]) == 1:
+        for mine, masks in zip(dims[at : at + mask.dim()], call.labels(mask), strict=True):
+            call.space.join(mine, masks)
+        return [dims]
     places = _looked_up(call)
     for n in range(-len(values), 0):
         d = places[n] if -n <= len(places) else None
@@ -64,7 +73,7 @@ def index_put(call: Call) -> Sequence[Dims]:
 def _looked_up(call: Call) -> list[int | None]:
     """What each dimension of `x[indices]` is: a dimension of x, or None for one that the indices make."""
     rank, indices = call.tensors[0].dim(), call["indices"]
-    masks = [t is not None and t.dtype in (torch.bool, torch.uint8) for t in indices]
+    masks = [t is not None and t.dtype in MASKS for t in indices]
     covered: list[int] = []
     d = 0
     for tensor, is_mask in zip(indices, masks, strict=True):

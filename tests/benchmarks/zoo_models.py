@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.benchmarks.zoo_graphs import graph_networks
 from tests.benchmarks.zoo_transformers import Build, transformers_models
 
 
@@ -18,7 +19,7 @@ def models() -> Iterator[tuple[str, Build]]:
     for package, family in (
         ("timm", _timm_models),
         ("transformers", transformers_models),
-        ("torch_geometric", _graph_networks),
+        ("torch_geometric", graph_networks),
     ):
         if importlib.util.find_spec(package):
             yield from family()
@@ -75,27 +76,3 @@ def _timm(name: str) -> tuple[nn.Module, Tensor]:
 
     model = timm.create_model(name, pretrained=False)
     return model, torch.randn(1, *model.default_cfg["input_size"])
-
-
-class TwoConvolutions(nn.Module):
-    """Two layers of one kind of graph convolution on an edge list."""
-
-    def __init__(self, first: nn.Module, second: nn.Module) -> None:
-        super().__init__()
-        self.first, self.second = first, second
-
-    def forward(self, x: Tensor, edges: Tensor) -> Tensor:
-        return self.second(self.first(x, edges).relu(), edges)
-
-
-def _graph_networks() -> Iterator[tuple[str, Build]]:
-    """Every convolution of PyG that takes features and edges alone."""
-    from torch_geometric import nn as graphs
-
-    for name in graphs.conv.__all__:
-        yield f"pyg/{name}", lambda name=name: _graph_network(getattr(graphs, name))
-
-
-def _graph_network(kind: type[nn.Module]) -> tuple[nn.Module, tuple[Tensor, Tensor]]:
-    model = TwoConvolutions(kind(8, 16), kind(16, 5))
-    return model, (torch.randn(10, 8), torch.randint(0, 10, (2, 30)))

@@ -25,6 +25,24 @@ def test_a_plan_survives_json() -> None:
     assert all(torch.equal(a, b) for a, b in zip(cut.parameters(), cut_again.parameters(), strict=True))
 
 
+class ByEdge(nn.Module):
+    """Features by the names of two types of nodes that edges join, as heterogeneous graphs have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.out = nn.Linear(6, 16), nn.Linear(16, 3)
+
+    def forward(self, features: dict[tuple[str, str], torch.Tensor]) -> torch.Tensor:
+        return self.out(self.hidden(features["a", "b"]).relu())
+
+
+def test_a_plan_carries_inputs_in_dictionaries_with_any_keys() -> None:
+    model = ByEdge()
+    graph = trace(model, ({("a", "b"): torch.randn(4, 6)},))
+    read = Plan.from_json(plan(graph, score(graph), ratio=0.5).to_json())
+    assert prune(model, read).model.hidden.out_features == 8
+
+
 def test_the_least_important_units_go() -> None:
     model = network()
     with torch.no_grad():

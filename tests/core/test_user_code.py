@@ -179,6 +179,22 @@ class OfClass(nn.Module):
         return out
 
 
+def masked(m: Any, x: Tensor) -> Tensor:
+    x = m.hidden(x)
+    x[x < 0] = 0.0
+    return m.out(x)
+
+
+def filled_up(m: Any, x: Tensor) -> Tensor:
+    """Code that takes fewer channels too, and refuses more."""
+    x = m.hidden(x)
+    if x.shape[1] > m.width:
+        raise ValueError("too wide")
+    if x.shape[1] < m.width:
+        x = torch.cat([x, x.new_zeros(x.shape[0], m.width - x.shape[1])], dim=1)
+    return m.out(m.next(x).relu())
+
+
 CODE: dict[str, Build] = {
     **{
         f"sizes in {name}": configured(config)
@@ -245,6 +261,10 @@ CODE: dict[str, Build] = {
     "packed GRU of two layers": packed(nn.GRU, last=True, num_layers=2),
     "packed LSTM, unpacked": packed(nn.LSTM, last=False),
     "packed LSTM both ways, unpacked": packed(nn.LSTM, last=False, bidirectional=True),
+    "zeros where a mask is true": vectors(masked, torch.randn(4, 12), hidden=nn.Linear(12, 16), out=nn.Linear(16, 3)),
+    "padded up to a size": vectors(
+        filled_up, torch.randn(4, 12), hidden=nn.Linear(12, 16), next=nn.Linear(16, 16), out=nn.Linear(16, 3), width=16
+    ),
     "circular padding": image(
         lambda m, x: m.b(functional.pad(m.a(x), (2, 1, 1, 0), mode="circular")),
         a=nn.Conv2d(3, 16, 3, padding=1, padding_mode="circular"),
