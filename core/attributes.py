@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,20 +10,59 @@ from functools import cache
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from prunescope.core.sizes import AttributeKey, Entry, Field, OfAttribute, SizeInt, sequence_like
+from prunescope.core.sizes import AttributeKey, Entry, Field, OfAttribute, SizeInt, Step, sequence_like
 
 
 @contextmanager
-def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[None]:
-    """Integer attributes of modules, by path, remember where they are held; also in containers and plain objects."""
+def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[Callable[[], list[SizeInt]]]:
+    """Integer attributes of modules, by path, remember where they are held; also in containers and plain objects.
+
+    Gives a function that lists them.
+    """
     memory = _Memory()
     try:
         for path, module in modules.items():
             memory.remember_module(path, module)
-        yield
+        yield memory.sizes
     finally:
         memory.put_back()
+
+
+def held(module: nn.Module, key: AttributeKey) -> Any:
+    """What the module holds there."""
+    value = vars(module)[key.name]
+    for step in key.trail:
+        value = held_inside(value, step)
+    return value
+
+
+def held_inside(holder: Any, step: Step) -> Any:
+    if isinstance(step, Field):
+        return vars(holder)[step.name]
+    return holder[step.key if isinstance(step, Entry) else step]
+
+
+def copied_from(path: str, module: nn.Module, keys: Iterable[AttributeKey]) -> dict[AttributeKey, AttributeKey]:
+    """Where a copy of the module takes these attributes from, where it makes them of others.
+
+    A class may say itself what a copy, or a pickle, is made of; what else it holds is then computed of that again.
+    """
+    kind: Any = type(module)
+    if not _makes_copies_itself(kind):
+        return {}
+    with remembered_attributes({path: module}) as sizes:
+        kept = (*module.parameters(), *module.buffers(), *sizes())
+        made = copy.deepcopy(module, {id(value): value for value in kept})
+    origins = {key: getattr(held(made, key), "expression", None) for key in keys}
+    return {key: origin.key for key, origin in origins.items() if isinstance(origin, OfAttribute) and origin.key != key}
+
+
+@cache
+def _makes_copies_itself(kind: Any) -> bool:
+    ways = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+    return hasattr(kind, "__deepcopy__") or any(getattr(kind, way) is not getattr(nn.Module, way) for way in ways)
 
 
 class _Memory:
@@ -32,6 +72,10 @@ class _Memory:
         self._replaced: list[tuple[dict[Any, Any], Hashable, Any]] = []
         self._seen: set[int] = set()  # ids of objects that several modules may share
 
+    def sizes(self) -> list[SizeInt]:
+        found = tree_leaves([holder[name] for holder, name, _ in self._replaced])
+        return [value for value in found if isinstance(value, SizeInt)]
+
     def put_back(self) -> None:
         for holder, name, value in reversed(self._replaced):
             holder[name] = value
@@ -40,11 +84,11 @@ class _Memory:
 
     def remember_module(self, path: str, module: nn.Module) -> None:
         kind: Any = type(module)
-        held = vars(module)
+        own = vars(module)
         for name, value in _class_sizes(kind).items():
-            if name not in held:
-                self._replace(held, name, value)
-        self._remember(held, [name for name in held if name not in _NO_SIZES], lambda name: AttributeKey(path, name))
+            if name not in own:
+                self._replace(own, name, value)
+        self._remember(own, [name for name in own if name not in _NO_SIZES], lambda name: AttributeKey(path, name))
 
     def _replace(self, holder: dict[Any, Any], name: Hashable, value: Any) -> None:
         self._replaced.append((holder, name, holder.get(name, _ABSENT)))

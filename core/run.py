@@ -44,7 +44,7 @@ class ParameterDims(NamedTuple):
     name: str  # full name; the first one of a tied parameter
     tensor: Tensor
     dims: Dims  # its labels
-    is_buffer: bool
+    is_buffer: bool  # or a plain attribute, which is cut as a buffer is
 
 
 @dataclass(slots=True)
@@ -102,7 +102,8 @@ class Run(Watch):
         self.values: dict[int, tuple[weakref.ref[Tensor], Value]] = {}  # by id, which another tensor may take over
         self.named_parameters = _named_tensors(self.modules, "_parameters")
         # of several names for one tensor, the first
-        self.known = {id(tensor): (name, True) for name, tensor in reversed(_named_tensors(self.modules, "_buffers"))}
+        others = [*_named_tensors(self.modules, "_buffers"), *tensor_attributes(self.modules)]
+        self.known = {id(tensor): (name, True) for name, tensor in reversed(others)}
         self.known |= {id(tensor): (name, False) for name, tensor in reversed(self.named_parameters)}
         self.dims_by_id: dict[int, Dims] = {}
         self.operators: dict[int, _Operator] = {}  # by id of the function
@@ -167,6 +168,7 @@ class Run(Watch):
             calls = SizeCalls(self.space, self._dims, self._relabel, self._attended)
             stack.enter_context(remembered_attributes(self.modules))
             stack.enter_context(functions_in_the_open())
+            stack.callback(calls.memoised.forget_all)
             stack.enter_context(heard_by(calls))
             stack.enter_context(calls)
             yield
@@ -369,6 +371,16 @@ def _named_tensors(modules: Mapping[str, nn.Module], registry: str) -> list[tupl
         for path, module in modules.items()
         for name, tensor in vars(module)[registry].items()
         if tensor is not None
+    ]
+
+
+def tensor_attributes(modules: Mapping[str, nn.Module]) -> list[tuple[str, Tensor]]:
+    """Full name and tensor of those that modules hold as plain attributes, where others would register a buffer."""
+    return [
+        (f"{path}.{name}" if path else name, value)
+        for path, module in modules.items()
+        for name, value in vars(module).items()
+        if type(value) is Tensor
     ]
 
 

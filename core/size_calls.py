@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from prunescope.core.labels import BY_POSITION, CHANNEL_GROUPS, REPEATED, Dims, Factor, Fixed, LabelSpace, Vector
+from prunescope.core.memoised import Memoised
 from prunescope.core.rewritten import rewritten
 from prunescope.core.sizes import (
     Derived,
@@ -46,6 +48,7 @@ class SizeCalls(TorchFunctionMode):
         self.relabel = relabel  # give a tensor that the code made other labels
         self.attended = attended  # attention whose width is its temperature: query, key, index of its first operation
         self.first_operation = 0  # of the call that is read
+        self.memoised = Memoised()
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -146,6 +149,10 @@ class SizeCalls(TorchFunctionMode):
         if not any(isinstance(side, Literal) and side.value < 1 for side in (one, other)):
             difference = Derived("-", one, other)
             self.space.uses.append(SizeUse(difference, 0, self.space.operation, "!=", apart=True))
+
+    def looked_up(self, frame: FrameType) -> None:
+        """What a function kept for a size of this value was made of another dimension's, or of a number."""
+        self.memoised.forget(frame)
 
     def factor(self, expression: Expression, value: int) -> None:
         """The code made a factor of a size, which has to keep its value."""

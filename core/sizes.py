@@ -10,9 +10,11 @@ in the code that no cut can change.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Protocol, TypeAlias
 
 from prunescope.core.labels import Fixed, Vector
@@ -128,6 +130,9 @@ class SizeInt(int):
         return int, (int(self),)
 
     def __hash__(self) -> int:
+        listener = _LISTENER.get()
+        if listener is not None:
+            listener.looked_up(sys._getframe(1))
         return int.__hash__(self)
 
     def __eq__(self, other: object) -> bool:
@@ -206,6 +211,9 @@ class Listener(Protocol):
 
     def unequal(self, one: Expression, other: Expression) -> None:
         """Two sizes were compared and found to differ (`if self.width != self.width_out`)."""
+
+    def looked_up(self, frame: FrameType) -> None:
+        """Code looked something up by a size: in a dictionary, or in what a function returned for it before."""
 
     def factor(self, expression: Expression, value: int) -> None:
         """A size became a fraction (`C ** -0.5`, `1 / C`): a factor that has to keep its value."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from prunescope.core.accepted import accepted
+from prunescope.core.attributes import copied_from, held_inside
 from prunescope.core.errors import BadInput, BadPlan, VerificationFailed
 from prunescope.core.fitting import clash_text, inseparable, size_ties, use_text
 from prunescope.core.graph import DependencyGraph
@@ -277,7 +278,12 @@ def _repair(
 ) -> tuple[Repair, ...]:
     modules = dict(model.named_modules())
     repairs: dict[tuple[str, str], Repair] = {}
-    for key, value in attributes.items():
+    by_module: dict[str, list[AttributeKey]] = {}
+    for key in attributes:
+        by_module.setdefault(key.module, []).append(key)
+    origins = [copied_from(path, modules[path], keys) for path, keys in by_module.items()]
+    in_copies = {origin: attributes[key] for found in origins for key, origin in found.items()}
+    for key, value in {**attributes, **in_copies}.items():
         _set_inside(repairs, key, modules[key.module], value)
     for path, module in modules.items():
         for attribute, value in sizes_of(module).items():
@@ -293,8 +299,8 @@ def _set_inside(repairs: dict[tuple[str, str], Repair], key: AttributeKey, modul
     steps: tuple[Step, ...] = (Field(key.name), *key.trail)
     holders: list[Any] = [module]
     for step in steps[:-1]:
-        holders.append(_held(holders[-1], step))
-    before = _held(holders[-1], steps[-1])
+        holders.append(held_inside(holders[-1], step))
+    before = held_inside(holders[-1], steps[-1])
     if before == value:
         return
     # a tuple cannot be changed in place: it is made anew, and so is what holds it
@@ -310,12 +316,6 @@ def _set_inside(repairs: dict[tuple[str, str], Repair], key: AttributeKey, modul
         changed = sequence_like(holder, (*holder[:step], changed, *holder[step + 1 :]))
     inside = str(key).removeprefix(f"{key.module}.")
     repairs[key.module, inside] = Repair(key.module, inside, before, value)
-
-
-def _held(holder: Any, step: Step) -> Any:
-    if isinstance(step, Field):
-        return vars(holder)[step.name]
-    return holder[step.key if isinstance(step, Entry) else step]
 
 
 def _set(repairs: dict[tuple[str, str], Repair], path: str, module: nn.Module, attribute: str, value: Any) -> None:

@@ -23,7 +23,7 @@ from prunescope.core.labels import Vector
 from prunescope.core.preserve import preserved, uncompiled
 from prunescope.core.rebuild import Change, Slices, as_kind, rebuilt
 from prunescope.core.reference import AnotherRun, Reference, kept_of
-from prunescope.core.run import ParameterDims, plain_output, without_fused_paths
+from prunescope.core.run import ParameterDims, plain_output, tensor_attributes, without_fused_paths
 
 TOLERANCE = 1e-5  # largest difference, relative to the largest output
 _ROUNDINGS = 2  # times what rounding alone does to the output, where a model cannot be run in a higher precision
@@ -157,7 +157,8 @@ def _zeros(graph: DependencyGraph, name: str, change: Change, zeroed: _Zeroed) -
 
 
 def _tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
-    return dict(model.named_parameters()) | dict(model.named_buffers())
+    held = tensor_attributes(dict(model.named_modules()))
+    return dict(model.named_parameters()) | dict(model.named_buffers()) | dict(held)
 
 
 def _lively(tensor: Tensor, generator: torch.Generator) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from torch.nn import functional
 from torch.nn.utils import rnn
 
 from prunescope.core import plan, predicted, prune, score, trace
+from prunescope.core.inputs import as_call
 from prunescope.core.measure import macs, parameters
 
 Build = Callable[[], tuple[nn.Module, Any]]
@@ -179,6 +181,38 @@ class OfClass(nn.Module):
         return out
 
 
+@lru_cache
+def head_shape(shape: tuple[int, ...], heads: int) -> tuple[int, ...]:
+    return (*shape[:-1], heads, shape[-1] // heads)
+
+
+def split_by_kept_sizes(m: Any, x: Tensor) -> Tensor:
+    """Two layers of the same sizes, each of which is a group of its own."""
+    for layer in (m.first, m.second):
+        x = layer(x)
+        x = x.view(head_shape(x.shape, m.heads)).relu().flatten(1)
+    return m.out(x)
+
+
+class SplitHeads(nn.Module):
+    """Copies and pickles keep the options alone, and make all else of them."""
+
+    def __init__(self, **options: int) -> None:
+        super().__init__()
+        self.options = options
+        self.sizes = tuple(options.items())
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = dict(self.sizes)["heads"]
+        return x.view(len(x), heads, x.shape[1] // heads)
+
+    def __getstate__(self) -> dict[str, int]:
+        return self.options
+
+    def __setstate__(self, options: dict[str, int]) -> None:
+        SplitHeads.__init__(self, **options)
+
+
 def masked(m: Any, x: Tensor) -> Tensor:
     x = m.hidden(x)
     x[x < 0] = 0.0
@@ -265,6 +299,29 @@ CODE: dict[str, Build] = {
     "padded up to a size": vectors(
         filled_up, torch.randn(4, 12), hidden=nn.Linear(12, 16), next=nn.Linear(16, 16), out=nn.Linear(16, 3), width=16
     ),
+    "heads by a function that keeps what it returned": vectors(
+        split_by_kept_sizes,
+        torch.randn(4, 12),
+        first=nn.Linear(12, 32),
+        second=nn.Linear(32, 32),
+        out=nn.Linear(32, 3),
+        heads=8,
+    ),
+    "heads by a module that says what it is made of": vectors(
+        lambda m, x: m.out((m.split(m.hidden(x)) * m.gain).flatten(1)),
+        torch.randn(4, 12),
+        hidden=nn.Linear(12, 32),
+        split=SplitHeads(heads=8),
+        gain=nn.Parameter(torch.randn(8, 1)),
+        out=nn.Linear(32, 3),
+    ),
+    "a tensor that is a plain attribute": vectors(
+        lambda m, x: m.out((m.hidden(x) + m.shift).relu()),
+        torch.randn(4, 12),
+        hidden=nn.Linear(12, 16),
+        out=nn.Linear(16, 3),
+        shift=torch.randn(16),
+    ),
     "circular padding": image(
         lambda m, x: m.b(functional.pad(m.a(x), (2, 1, 1, 0), mode="circular")),
         a=nn.Conv2d(3, 16, 3, padding=1, padding_mode="circular"),
@@ -281,7 +338,10 @@ CODE: dict[str, Build] = {
 def test_half_of_what_the_code_computes_is_cut_and_the_rest_stays_exact(name: str) -> None:
     torch.manual_seed(0)
     model, inputs = CODE[name]()
-    graph = trace(model.eval(), inputs)
+    # a model that was run before keeps what it computed then
+    args, kwargs = as_call(inputs)
+    model.eval()(*args, **kwargs)
+    graph = trace(model, inputs)
     result = prune(model, plan(graph, score(graph), ratio=0.5))
     assert result.left_out == ()
     assert result.verification is not None

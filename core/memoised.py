@@ -1,0 +1,49 @@
+"""Functions that keep what they returned (`functools.lru_cache`), where sizes are among what they are called with.
+
+What was kept for a size was made of another dimension's size of the same value, or of a number from before the trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import _lru_cache_wrapper
+from types import FrameType, ModuleType
+from typing import Any
+
+
+class Memoised:
+    """The functions that were called with sizes that remember."""
+
+    def __init__(self) -> None:
+        self._called: dict[int, _lru_cache_wrapper[Any]] = {}
+
+    def forget(self, frame: FrameType) -> None:
+        """Let those that the code of this frame can call compute anew, whatever they have kept."""
+        for function in _named_in(frame):
+            function.cache_clear()
+            self._called[id(function)] = function
+
+    def forget_all(self) -> None:
+        """Leave nothing behind that holds a size which remembers."""
+        for function in self._called.values():
+            function.cache_clear()
+        self._called.clear()
+
+
+def _named_in(frame: FrameType) -> Iterator[_lru_cache_wrapper[Any]]:
+    """Those that the code of a frame has a name for: alone, in a module, or in the class of an object."""
+    code, inside = frame.f_code, frame.f_locals
+    holders: list[Any] = []
+    for name in (*code.co_names, *code.co_varnames, *code.co_freevars):
+        value = inside[name] if name in inside else frame.f_globals.get(name)
+        if isinstance(value, _lru_cache_wrapper):
+            yield value
+        elif isinstance(value, ModuleType):
+            holders.append(value)
+    if code.co_argcount:
+        holders.append(type(inside.get(code.co_varnames[0])))
+    for holder in holders:
+        for name in code.co_names:
+            value = getattr(holder, name, None)
+            if isinstance(value, _lru_cache_wrapper):
+                yield value
