@@ -310,7 +310,7 @@ class Sampling(nn.Module):
         self.decode = sequence(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 5))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = functional.dropout(self.encode(x).relu(), 0.2, training=True)
+        hidden = functional.dropout(self.encode(functional.dropout(x, training=True)).relu(), 0.2, training=True)
         mean, spread = self.mean(hidden), self.spread(hidden)
         drawn = self.decode(mean + (spread / 2).exp() * torch.randn_like(mean))
         return drawn, self.decode(mean * torch.rand(x.shape[0], self.size))
