@@ -19,6 +19,9 @@ class Watch(TorchDispatchMode):
     Use it inside `uncompiled`, which keeps the compiler out where it is.
     """
 
+    # those that call functions of the model's (flex_attention) are watched as a whole, like any other operation
+    supports_higher_order_operators = True
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False

@@ -224,7 +224,7 @@ class Run(Watch):
         kwargs = kwargs or {}
         operator = self._operator(function)
         read = Operands.of(args, kwargs, self._value)
-        if operator.rule is None and read.tensors:
+        if operator.rule is None and read.tensors and isinstance(function, torch._ops.OpOverload):
             # inference mode hands over operations that are otherwise taken apart on the way here
             with self:
                 parts = function.decompose(*args, **kwargs)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch._ops import HigherOrderOperator
 
 from prunescope.core.labels import Dims, LabelSpace
 
@@ -66,6 +67,8 @@ def register(*names: str) -> Callable[[Rule], Rule]:
 def rule_for(function: torch._ops.OpOverload) -> Rule | None:
     """The rule of an operation: by its name, by the name of its out-of-place form, or as a point-wise operation."""
     name = operation_name(function)
+    if isinstance(function, HigherOrderOperator):
+        return RULES.get(name)
     if _is_inplace_view(function):
         # its operand has its new shape already, so that the rule of the out-of-place form would misread it
         return RULES.get(name)
@@ -102,7 +105,7 @@ def _rule_named(name: str) -> Rule | None:
 @cache
 def operation_name(function: torch._ops.OpOverload) -> str:
     """Namespace and name without the overload, e.g. `aten.add`."""
-    return str(function.overloadpacket)
+    return str(getattr(function, "overloadpacket", function))
 
 
 def tensors_in(values: Sequence[Any]) -> list[Tensor]:

@@ -8,8 +8,10 @@ import threading
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._higher_order_ops.flex_attention import flex_attention as attention_by
+from torch.nn.attention.flex_attention import create_block_mask
 
-from prunescope.core import trace
+from prunescope.core import plan, prune, score, trace
 from prunescope.core.errors import BadInput, TraceFailed
 from tests.models import flattened, image
 
@@ -123,6 +125,32 @@ def test_an_operation_without_a_rule_locks_what_it_touches_and_says_so() -> None
     lock = next(lock for lock in graph.locks if lock.parameter == "b.weight" and lock.dim == 0)
     assert "no rule says how aten.renorm" in lock.reason
     assert "test_trace.py" in lock.source
+
+
+class OwnScores(nn.Module):
+    """Attention whose scores go through a function of the model's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 2
+        self.packed, self.hidden, self.out = nn.Linear(8, 48), nn.Linear(16, 32), nn.Linear(32, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.packed(x).chunk(3, -1)
+        )
+        mask = create_block_mask(lambda n, head, i, j: j <= i, None, None, x.shape[1], x.shape[1], device="cpu")
+        given = attention_by(query, key, value, lambda score, n, head, i, j: score + j - i, mask.as_tuple(), 0.3, {})
+        return self.out(self.hidden(given[0].transpose(1, 2).flatten(2)).relu())
+
+
+def test_an_operation_that_calls_functions_of_the_model_locks_what_it_touches_and_not_the_rest() -> None:
+    graph = trace(OwnScores(), torch.randn(2, 16, 8))
+    (lock,) = {lock.reason for lock in graph.locks if lock.parameter == "packed.bias"}
+    assert "no rule says how flex_attention" in lock
+    result = prune(graph.model, plan(graph, score(graph), ratio=0.5))
+    assert result.left_out == ()
+    assert result.model.hidden.out_features == 16
 
 
 def test_decisions_by_value_are_traced_with_values() -> None:
