@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -49,6 +50,8 @@ _DRAWS = frozenset(
         *("uniform_", "uniform", "exponential_", "exponential"),
     )
 )
+# of dropout: true with a probability that is a number
+_MASKS = (torch.ops.aten.bernoulli_.float, torch.ops.aten.bernoulli.p)
 _GOLDEN = 0.6180339887498949
 
 
@@ -64,8 +67,8 @@ class SameDraws(Watch):
     ) -> Any:
         result = function(*args, **(kwargs or {}))
         name = operation_name(function)
-        if name == "aten.bernoulli_" and not any(isinstance(value, Tensor) for value in args[1:]):
-            # a mask of dropout: nothing is dropped, else nothing could be compared
+        if function in _MASKS:
+            # nothing is dropped, else nothing could be compared
             return result.fill_(1)
         if name not in _DRAWS or not result.is_floating_point():
             return result

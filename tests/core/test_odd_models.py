@@ -313,7 +313,8 @@ class Sampling(nn.Module):
         hidden = functional.dropout(self.encode(functional.dropout(x, training=True)).relu(), 0.2, training=True)
         mean, spread = self.mean(hidden), self.spread(hidden)
         drawn = self.decode(mean + (spread / 2).exp() * torch.randn_like(mean))
-        return drawn, self.decode(mean * torch.rand(x.shape[0], self.size))
+        kept = torch.bernoulli(mean[0], p=0.5)
+        return drawn, self.decode(mean * kept * torch.rand(x.shape[0], self.size))
 
 
 def image() -> Tensor:
