@@ -14,7 +14,7 @@ from prunescope.core.graph import DependencyGraph, Group
 from prunescope.core.inputs import as_call
 from prunescope.core.preserve import preserved
 from prunescope.core.rebuild import Slices, cut, rebuilt
-from prunescope.core.run import source_of
+from prunescope.core.sources import source_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from threading import get_ident
-from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import torch
@@ -28,14 +24,13 @@ from prunescope.core.rules.table import operation_name, tensors_in
 from prunescope.core.shapes import READS_VALUES, without_values
 from prunescope.core.size_calls import SizeCalls, functions_in_the_open
 from prunescope.core.sizes import heard_by
+from prunescope.core.sources import source_line
 from prunescope.core.tape import Operands, Step, Tape, Value
 
 INPUT = Fixed("it meets the model's input")
 SPARSE = Fixed("it meets a sparse tensor, whose entries are edges of a graph, not weights")
 NUMBERS = Fixed("it holds integers: numbers of positions, not weights")
 OUTPUT = "it is the model's output"
-# with the separator: torchvision is not torch
-_OWN_FOLDERS = tuple(f"{Path(file).parent}{os.sep}" for file in (torch.__file__, __file__))
 
 
 class ParameterDims(NamedTuple):
@@ -266,7 +261,7 @@ class Run(Watch):
 
     def _note(self, name: str, layer: LayerNotes | None) -> None:
         self.space.operation = len(self.operations)
-        source = _source_line(sys._getframe(2))
+        source = source_line(sys._getframe(2), Run.execute.__code__)
         if layer and not layer.source:
             layer.source = source
         self.operations.append(Operation(name, layer.name if layer else "", source))
@@ -408,28 +403,3 @@ def plain_output(result: Any) -> Any:
     if hasattr(result, "__dataclass_fields__"):
         return {key: plain_output(getattr(result, key)) for key in result.__dataclass_fields__}
     return result
-
-
-def _source_line(frame: FrameType | None) -> str:
-    """The innermost line of code that is neither torch's nor ours."""
-    first = Run.execute.__code__
-    while frame is not None:
-        code = frame.f_code
-        if _users_file(code.co_filename):
-            return source_of(code, frame.f_lineno)
-        if code is first:
-            return ""
-        frame = frame.f_back
-    return ""
-
-
-def source_of(code: CodeType, line: int) -> str:
-    """ "file.py:81 in forward" for code that is neither torch's nor ours, else ""."""
-    file = _users_file(code.co_filename)
-    return f"{file}:{line} in {code.co_name}" if file else ""
-
-
-@cache
-def _users_file(path: str) -> str:
-    """The name of a file of code; "" where it is torch's, ours, or none."""
-    return "" if path.startswith((*_OWN_FOLDERS, "<")) else Path(path).name
