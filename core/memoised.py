@@ -5,7 +5,7 @@ What was kept for a size was made of another dimension's size of the same value,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import _lru_cache_wrapper
 from types import FrameType, ModuleType
 from typing import Any
@@ -33,17 +33,14 @@ class Memoised:
 def _named_in(frame: FrameType) -> Iterator[_lru_cache_wrapper[Any]]:
     """Those that the code of a frame has a name for: alone, in a module, or in the class of an object."""
     code, inside = frame.f_code, frame.f_locals
-    holders: list[Any] = []
+    owner = type(inside.get(code.co_varnames[0])) if code.co_argcount else object
+    # what they hold already: to ask a module for a name may import others
+    holders: list[Mapping[str, Any]] = [vars(kind) for kind in owner.__mro__]
     for name in (*code.co_names, *code.co_varnames, *code.co_freevars):
         value = inside[name] if name in inside else frame.f_globals.get(name)
         if isinstance(value, _lru_cache_wrapper):
             yield value
         elif isinstance(value, ModuleType):
-            holders.append(value)
-    if code.co_argcount:
-        holders.append(type(inside.get(code.co_varnames[0])))
-    for holder in holders:
-        for name in code.co_names:
-            value = getattr(holder, name, None)
-            if isinstance(value, _lru_cache_wrapper):
-                yield value
+            holders.append(vars(value))
+    found = (holder.get(name) for holder in holders for name in code.co_names)
+    yield from (value for value in found if isinstance(value, _lru_cache_wrapper))

@@ -186,12 +186,24 @@ def head_shape(shape: tuple[int, ...], heads: int) -> tuple[int, ...]:
     return (*shape[:-1], heads, shape[-1] // heads)
 
 
-def split_by_kept_sizes(m: Any, x: Tensor) -> Tensor:
-    """Two layers of the same sizes, each of which is a group of its own."""
-    for layer in (m.first, m.second):
-        x = layer(x)
-        x = x.view(head_shape(x.shape, m.heads)).relu().flatten(1)
-    return m.out(x)
+class Splitting(nn.Module):
+    """Two layers of the same sizes, each of which is a group of its own; the sizes are kept by a method and outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.out = nn.Linear(12, 32), nn.Linear(32, 32), nn.Linear(32, 3)
+        self.heads = 8
+
+    @lru_cache  # noqa: B019  as people do
+    def merged(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (*shape[:-2], shape[-2] * shape[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in (self.first, self.second):
+            x = layer(x)
+            x = x.view(head_shape(x.shape, self.heads)).relu()
+            x = x.view(self.merged(x.shape))
+        return self.out(x)
 
 
 class SplitHeads(nn.Module):
@@ -299,14 +311,7 @@ CODE: dict[str, Build] = {
     "padded up to a size": vectors(
         filled_up, torch.randn(4, 12), hidden=nn.Linear(12, 16), next=nn.Linear(16, 16), out=nn.Linear(16, 3), width=16
     ),
-    "heads by a function that keeps what it returned": vectors(
-        split_by_kept_sizes,
-        torch.randn(4, 12),
-        first=nn.Linear(12, 32),
-        second=nn.Linear(32, 32),
-        out=nn.Linear(32, 3),
-        heads=8,
-    ),
+    "heads by a function and a method that keep what they returned": lambda: (Splitting(), torch.randn(4, 12)),
     "heads by a module that says what it is made of": vectors(
         lambda m, x: m.out((m.split(m.hidden(x)) * m.gain).flatten(1)),
         torch.randn(4, 12),
