@@ -168,7 +168,7 @@ def grouped_product(call: Call) -> Sequence[Dims]:
         for dim in (*a, *b):
             call.space.lock(dim, COMPETING)
         return [tuple(Fixed(COMPETING) for _ in call.outputs[0].shape)]
-    for dim in (a[0], b[0]):
+    for dim in (a[0], b[0], *call.labels(call["offs"])):
         call.space.lock(dim, COMPETING)
     call.space.join(a[1], b[1])
     call.role(right, 1, "in")

@@ -283,6 +283,7 @@ _SIZES: Mapping[str, Callable[[Labelled, Left], Mapping[str, Any]]] = {
     **dict.fromkeys(("aten.native_layer_norm", "aten._fused_rms_norm"), _normalized_shape),
     "aten.native_group_norm": _group_norm_sizes,
     "aten.convolution": _convolution_groups,
+    "torchvision.deform_conv2d": _convolution_groups,
     "aten._scaled_dot_product_flash_attention_for_cpu": _temperature,
     **dict.fromkeys(("aten.as_strided", "aten._reshape_alias"), _strides),
 }
