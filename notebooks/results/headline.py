@@ -19,6 +19,7 @@ from notebooks.results import fashion
 from notebooks.results.study import ORIGINAL, Run, Task, logged, magnitude, run, train, trained, trained_on
 from prunescope.core import trace
 from prunescope.core.measure import evaluating
+from prunescope.core.recovery import distilled
 from prunescope.core.sparsity import GroupSparsity
 from prunescope.explorer.gallery.fit import digit_loss
 from prunescope.explorer.gallery.models import DigitsResNet
@@ -27,6 +28,7 @@ HERE = Path(__file__).parent
 SPEED_UPS = (2.57, 2.11)
 EPOCHS = (9.0, 3.0, 4.0)
 SEED = 0
+DISTILLED = "plain, distilled"  # recovered with the answers of the network before the cut
 STRENGTHS = {"group sparsity": 5e-4, "weak group sparsity": 1e-4, "plain": 0.0}  # of the branches
 
 
@@ -70,10 +72,13 @@ def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) ->
         name: branch(task, base, epochs, strength, log.parent / f"{task.name}-{name}.pt")
         for name, strength in STRENGTHS.items()
     }
+    # the network before the cut is the teacher: it has had no epoch more than what is cut
+    taught = replace(after, loss=distilled(after.loss, branches["plain"]))
+    ways = {**{name: (after, model) for name, model in branches.items()}, DISTILLED: (taught, branches["plain"])}
     pruned = {
         (name, "global", speed_up, SEED): partial(
             run,
-            after,
+            recovery,
             model,
             SEED,
             name,
@@ -83,7 +88,7 @@ def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) ->
             log.parent / f"{task.name}-{name}-{speed_up}.pt",
         )
         for speed_up in speed_ups
-        for name, model in branches.items()
+        for name, (recovery, model) in ways.items()
     }
     uncut = partial(trained_on, after, branches["plain"], SEED, log.parent / f"{task.name}-uncut.pt")
     return list(logged(log, task, {(ORIGINAL, "", 1.0, SEED): uncut, **pruned}))
