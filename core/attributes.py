@@ -30,14 +30,6 @@ def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[Callable
         memory.put_back()
 
 
-def held(module: nn.Module, key: AttributeKey) -> Any:
-    """What the module holds there."""
-    value = vars(module)[key.name]
-    for step in key.trail:
-        value = held_inside(value, step)
-    return value
-
-
 def held_inside(holder: Any, step: Step) -> Any:
     if isinstance(step, Field):
         return vars(holder)[step.name]
@@ -55,8 +47,19 @@ def copied_from(path: str, module: nn.Module, keys: Iterable[AttributeKey]) -> d
     with remembered_attributes({path: module}) as sizes:
         kept = (*module.parameters(), *module.buffers(), *sizes())
         made = copy.deepcopy(module, {id(value): value for value in kept})
-    origins = {key: getattr(held(made, key), "expression", None) for key in keys}
+    origins = {key: getattr(_held(made, key), "expression", None) for key in keys}
     return {key: origin.key for key, origin in origins.items() if isinstance(origin, OfAttribute) and origin.key != key}
+
+
+def _held(module: nn.Module, key: AttributeKey) -> Any:
+    """What the module holds there; None where a copy leaves it out, as what its class holds for all."""
+    value: Any = module
+    try:
+        for step in (Field(key.name), *key.trail):
+            value = held_inside(value, step)
+    except LookupError:
+        return None
+    return value
 
 
 @cache
