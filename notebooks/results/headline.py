@@ -1,7 +1,8 @@
 """ResNet-56 on Fashion-MNIST: with group sparsity before the cut and without, at the paper's two speed-ups.
 
 `python -m notebooks.results.headline` goes on where it was killed, a tenth of an epoch lost at most. `--epochs TRAIN
-BRANCH TUNE` gives it longer or shorter; `--minute --logs FOLDER` is a short one, on a network of 8 layers.
+BRANCH TUNE` gives it longer or shorter, in a folder of its own (`--epochs 9 3 10` made
+`logs/headline-10-epochs.jsonl`); `--minute --logs FOLDER` is a short one, on a network of 8 layers.
 """
 
 from __future__ import annotations

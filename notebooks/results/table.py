@@ -34,8 +34,8 @@ def main() -> None:
     mpl.rcParams["svg.hashsalt"] = "prunescope"  # the same picture for the same runs
     found = {log: runs for log in sorted((HERE / "logs").glob("*.jsonl")) if (runs := read(log))}
     parts = [HEAD, _glance([runs for log, runs in found.items() if log.stem.startswith(PREFIX)])]
-    # the headline first
-    for log in sorted(found, key=lambda log: (log.stem != "headline", log.stem)):
+    # the headline first, and the same with more epochs
+    for log in sorted(found, key=lambda log: (not log.stem.startswith("headline"), log.stem)):
         parts.append(_section(log, found[log]))
     (HERE / "README.md").write_text("\n".join(parts))
 
