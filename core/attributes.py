@@ -57,7 +57,7 @@ def _held(module: nn.Module, key: AttributeKey) -> Any:
     try:
         for step in (Field(key.name), *key.trail):
             value = held_inside(value, step)
-    except LookupError:
+    except (LookupError, TypeError):
         return None
     return value
 
