@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ class Components:
 
 
 def components_of(space: LabelSpace) -> Components:
-    by_edges = _components(space.count, space.edges)
+    by_edges = _components(space.count, space.edges, space.made)
     return Components(by_edges, _joined(by_edges, [edge for grid in space.grids for edge in _both_ways(grid)]))
 
 
@@ -118,22 +119,46 @@ def _joined(component: Vector, edges: Sequence[Edges]) -> Vector:
     return _components(int(component.max()) + 1, between)[component]
 
 
-def _components(count: int, edges: Sequence[Edges]) -> Vector:
+def _components(count: int, edges: Sequence[Edges], made: Sequence[Vector] = ()) -> Vector:
+    """`made`: dimensions whose labels were made for them alone, one behind the other."""
     if not edges:
         return np.arange(count, dtype=np.int64)
-    left, right = (np.concatenate([getattr(edge, side) for edge in edges]) for side in ("left", "right"))
-    # most labels have one edge alone (of a bias, a norm): they go where it leads, and the search is for the others
-    degree = np.bincount(left, minlength=count) + np.bincount(right, minlength=count)
-    left_follows = degree[left] == 1
-    right_follows = (degree[right] == 1) & ~left_follows
+    following, tied = _parted(count, edges, made)
     searched = np.ones(count, dtype=bool)
-    searched[left[left_follows]] = searched[right[right_follows]] = False
-    number = np.cumsum(searched) - 1
-    between = ~(left_follows | right_follows)
-    ends = number[left[between]], number[right[between]]
-    size = int(number[-1]) + 1
-    matrix = coo_array((np.ones(ends[0].size, dtype=np.int8), ends), shape=(size, size))
-    component: Vector = connected_components(matrix, directed=False)[1].astype(np.int64)[number]
-    component[left[left_follows]] = component[right[left_follows]]
-    component[right[right_follows]] = component[left[right_follows]]
+    for follower, _ in following:
+        searched[follower[0] : follower[-1] + 1] = False
+    component: Vector = np.cumsum(searched) - 1
+    if tied:
+        left, right = (component[np.concatenate([getattr(edge, side) for edge in tied])] for side in ("left", "right"))
+        size = int(component[-1]) + 1
+        matrix = coo_array((np.ones(left.size, dtype=np.int8), (left, right)), shape=(size, size))
+        component = connected_components(matrix, directed=False)[1].astype(np.int64)[component]
+    for follower, leader in following:
+        component[follower[0] : follower[-1] + 1] = component[leader]
     return component
+
+
+def _parted(
+    count: int, edges: Sequence[Edges], made: Sequence[Vector]
+) -> tuple[list[tuple[Vector, Vector]], list[Edges]]:
+    """Dimensions that one edge alone ties, as most are (a bias, a norm), with what they follow; the other edges.
+
+    To search the labels of the others only is several times as fast.
+    """
+    whole = {id(dim) for dim in made}
+    uses = Counter(id(labels) for edge in edges for labels in (edge.left, edge.right))
+    parts = {id(labels): labels for edge in edges for labels in (edge.left, edge.right) if id(labels) not in whole}
+    touched = np.zeros(count, dtype=bool)
+    for labels in parts.values():
+        touched[labels] = True
+    alone = {key for key in whole if uses[key] == 1}
+    following: list[tuple[Vector, Vector]] = []
+    tied: list[Edges] = []
+    for edge in edges:
+        both_ways = ((edge.right, edge.left), (edge.left, edge.right))
+        pair = next((pair for pair in both_ways if id(pair[0]) in alone and not touched[pair[0]].any()), None)
+        if pair is None:
+            tied.append(edge)
+        else:
+            following.append(pair)
+    return following, tied

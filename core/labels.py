@@ -116,6 +116,9 @@ class Sliced:
     stop: int
 
 
+_BLOCK = 1 << 15  # labels that are made at once
+
+
 def counted_by(dim: Dim, position: int) -> Dim:
     """The indices of a dimension that a number in the code is counted by, itself among them: from 0 or from the end."""
     if isinstance(dim, Fixed):
@@ -129,6 +132,7 @@ class LabelSpace:
 
     count: int = 0
     operation: int = 0  # index of the operation whose rule is at work
+    made: list[Vector] = field(default_factory=list)  # every dimension that got labels of its own, as `new` gave it
     edges: list[Edges] = field(default_factory=list)
     locks: list[Locked] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
@@ -144,7 +148,8 @@ class LabelSpace:
     by_size: bool = True  # whether the call at work repeats as often as a size of the code says, not a number
     repeats: list[Vector] = field(default_factory=list)  # labels of a single index that was repeated
     reasons: list[str] = field(default_factory=list)
-    _numbers: Vector = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # 0, 1, 2 ...: labels are parts of it
+    _numbers: Vector = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # labels are parts of it
+    _first_number: int = 0  # the first of them
     _reason_codes: dict[str, int] = field(default_factory=dict)
     _split_grids: dict[tuple[bytes, int], Grid] = field(default_factory=dict)
     _merged: dict[tuple[bytes, bytes], Vector] = field(default_factory=dict)
@@ -153,10 +158,13 @@ class LabelSpace:
     def new(self, size: int) -> Vector:
         """`size` fresh labels, consecutive."""
         first, self.count = self.count, self.count + size
-        if self.count > self._numbers.size:
-            self._numbers = np.arange(2 * self.count, dtype=np.int64)
+        if self.count > self._first_number + self._numbers.size:
+            self._first_number = first
+            self._numbers = np.arange(first, first + max(size, _BLOCK), dtype=np.int64)
             self._numbers.flags.writeable = False
-        return self._numbers[first : self.count]
+        labels = self._numbers[first - self._first_number : self.count - self._first_number]
+        self.made.append(labels)
+        return labels
 
     def code(self, reason: str) -> int:
         """The negative number that stands for an index that cannot go, for this reason."""
@@ -178,7 +186,8 @@ class LabelSpace:
         """Nothing of this dimension may be cut, for this reason."""
         if isinstance(dim, Fixed):
             return
-        labels = dim[dim >= 0]
+        # without a reason there is no index that cannot go
+        labels = dim[dim >= 0] if self.reasons else dim
         if labels.size:
             self.locks.append(Locked(labels, reason, self.operation))
 

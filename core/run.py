@@ -235,9 +235,9 @@ class Run(Watch):
         if result is None:
             result = function(*args, **kwargs)
         outputs = (result,) if isinstance(result, Tensor) else tuple(tensors_in((result,)))
-        is_weight = bool(read.values) and all(value.is_weight for value in read.values)
+        is_weight = bool(read.values) and read.is_weight
         made_of = tuple({name: None for value in read.values for name in value.made_of}) if is_weight else ()
-        layer = self._layer(operator.name, read) if any(value.producer for value in read.values) else None
+        layer = self._layer(operator.name, read) if read.is_produced else None
         producer = layer.name if layer else None
         self._note(operator.name, layer)
         call = Call(self.space, function, args, kwargs, outputs, read.tensors, self._dims, self._role)

@@ -43,6 +43,8 @@ class Operands:
     values: list[Value] = field(default_factory=list)  # what is known of each
     noted: list[Value] = field(default_factory=list)  # of those that a `Step` has as operands
     is_hollow: bool = False  # one of the tensors has no values
+    is_produced: bool = False  # one of the tensors was made by a layer
+    is_weight: bool = True  # all were made of parameters alone
 
     @classmethod
     def of(cls, arguments: Sequence[Any], keywords: Mapping[str, Any], known: Callable[[Tensor], Value]) -> Operands:
@@ -59,7 +61,9 @@ class Operands:
         if not isinstance(argument, Tensor):
             return self._read_all(argument, known) if isinstance(argument, (list, tuple)) else argument
         value = known(argument)
-        self.is_hollow = self.is_hollow or value.is_hollow
+        self.is_hollow |= value.is_hollow
+        self.is_produced |= value.producer is not None
+        self.is_weight &= value.is_weight
         self.tensors.append(argument)
         self.values.append(value)
         if not value.shape and not (value.producer or value.made_of or value.is_hollow or argument.is_meta):

@@ -87,6 +87,8 @@ def joined(space: LabelSpace, dims: Sequence[Dim]) -> Dim:
     """Join dimensions that must keep the same indices. Where one of them cannot be cut, the result cannot either."""
     if not dims:
         return ONE_INDEX
+    if all(dim is dims[0] for dim in dims):
+        return dims[0]
     first = next((dim for dim in dims if isinstance(dim, Fixed)), dims[0])
     for dim in dims:
         space.join(first, dim)

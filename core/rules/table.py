@@ -31,7 +31,10 @@ class Call:
     def arguments(self) -> dict[str, Any]:
         """Every argument by the name that the operation's schema gives it, defaults included."""
         names, defaults = _schema(self.function)
-        return {**defaults, **dict(zip(names, self.positional, strict=False)), **self.keywords}
+        found = defaults.copy()
+        found.update(zip(names, self.positional, strict=False))
+        found.update(self.keywords)
+        return found
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
