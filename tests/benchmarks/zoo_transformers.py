@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 import torch
@@ -63,36 +63,47 @@ _NARROW = {
 
 
 def transformers_models() -> Iterator[tuple[str, Build]]:
-    """The base model of every architecture of transformers, in a small configuration."""
+    """The base model of every architecture of transformers in a small configuration, then all with a task's head."""
+    from transformers.models.auto import modeling_auto
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
-    for kind in CONFIG_MAPPING_NAMES:
-        if kind in MODEL_MAPPING_NAMES:
-            yield f"transformers/{kind}", lambda kind=kind: _transformer(kind)
+    heads = sorted(name for name in vars(modeling_auto) if name.startswith("AutoModelFor"))
+    seen: set[object] = set()  # several tasks may share a class
+    for automatic in ("AutoModel", *heads):
+        maker = getattr(modeling_auto, automatic)
+        task = automatic.removeprefix("AutoModel")
+        classes = maker._model_mapping._model_mapping
+        for kind in CONFIG_MAPPING_NAMES:
+            if classes.get(kind, None) not in (None, *seen):
+                seen.add(classes[kind])
+                yield f"transformers/{kind} {task}".strip(), partial(_transformer, kind, maker)
 
 
-def _transformer(kind: str) -> tuple[nn.Module, dict[str, Any]]:
-    """The smallest model that runs, on the simplest inputs. Raises the first error where none does."""
+def _transformer(kind: str, maker: Any) -> tuple[nn.Module, dict[str, Any]]:
+    """The smallest model that runs, on the simplest inputs. Raises the first error where none does.
+
+    Args:
+        kind: Of the architecture, as its configuration names it.
+        maker: The class of transformers that makes a model of a configuration, such as `AutoModel`.
+    """
     first: Exception | None = None
     for config in _small_configurations(kind):
         try:
-            model = _model(config)
+            model = _model(config, maker)
             return model, _first_that_runs(model, config)
         except Exception as error:
             first = first or error
     raise first or RuntimeError("no configuration can be made smaller")
 
 
-def _model(config: Any) -> nn.Module:
-    from transformers import AutoModel
-
+def _model(config: Any, maker: Any) -> nn.Module:
     with torch.device("meta"):
-        count = sum(parameter.numel() for parameter in AutoModel.from_config(config).parameters())
+        count = sum(parameter.numel() for parameter in maker.from_config(config).parameters())
     if count > LARGEST:
         raise MemoryError(f"{count} parameters")
     torch.manual_seed(0)
-    return AutoModel.from_config(config).eval()
+    model: nn.Module = maker.from_config(config).eval()
+    return model
 
 
 # ------------------------------------------------------------------------------------------------------ configurations
