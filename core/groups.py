@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from prunescope.core.coupling import PLAIN_KIND, Coupling
 from prunescope.core.graph import Group, Lock, Member
 from prunescope.core.labels import POSITIONS, Fixed, Vector
+from prunescope.core.sizes import Derived
 
 if TYPE_CHECKING:
     from prunescope.core.trace import Record
@@ -114,7 +115,7 @@ def _groups_in(
     label, column, index, component = label[order], owner[order], index[order], component[order]
     runs = _starts(component)  # where the rows of each component begin
     sizes = np.diff(runs, append=label.size)
-    signature = _signatures(component, column, runs, len(columns), coupling)
+    signature = _signatures(component, column, runs, len(columns), coupling, _slices(record))
     first = np.minimum.reduceat(label, runs)
     group_first = np.full(int(signature.max()) + 1, np.iinfo(np.int64).max)
     np.minimum.at(group_first, signature, first)
@@ -135,17 +136,30 @@ def _groups_in(
     ]
 
 
-def _signatures(component: Vector, column: Vector, runs: Vector, columns: int, coupling: Coupling) -> Vector:
-    """A number for each run of a component: equal where the set of columns, the lock and the kind are equal."""
+def _slices(record: Record) -> list[Vector]:
+    """Labels that the code takes as a computed share of a dimension (`x[:, : C // 4]`): as much of each has to stay."""
+    asked = (use.wanted for use in record.space.uses if isinstance(use.expression, Derived) and not use.apart)
+    return [labels for labels in asked if isinstance(labels, np.ndarray)]
+
+
+def _signatures(
+    component: Vector, column: Vector, runs: Vector, columns: int, coupling: Coupling, slices: Sequence[Vector]
+) -> Vector:
+    """A number for each run of a component: equal where the columns, the slices, the lock and the kind are equal."""
     present = component[runs]
     new = np.zeros(component.size, dtype=bool)
     new[_starts(component, column)] = True
     locks, hashed = len(coupling.locks) + 1, np.random.default_rng(0)
-    weights, lock_weights, kind_weights = (
-        hashed.integers(0, 2**63, size=size, dtype=np.uint64) for size in (columns, locks, len(coupling.kinds))
+    weights, lock_weights, kind_weights, slice_weights = (
+        hashed.integers(0, 2**63, size=size, dtype=np.uint64)
+        for size in (columns, locks, len(coupling.kinds), len(slices))
     )
     total = np.add.reduceat(np.where(new, weights[column], 0), runs)
     total += lock_weights[coupling.lock[present]] + kind_weights[coupling.kind[present]]
+    sliced = np.zeros(coupling.lock.size, dtype=np.uint64)
+    for weight, labels in zip(slice_weights, slices, strict=True):
+        sliced[coupling.component[labels[labels >= 0]]] += weight
+    total += sliced[present]
     return np.unique(total, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 

@@ -207,3 +207,23 @@ def test_bounds_counted_from_the_end_keep_only_the_end() -> None:
         result = prune(model, plan(graph, score(graph), ratio=0.5))
         assert result.model.a.out_features == left
     assert tuple(lock.units for lock in graph.locks if lock.parameter == "a.weight" and lock.dim == 0) == (1,)
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.5])
+def test_parts_that_the_code_takes_by_a_computed_share_are_groups_that_shrink_alike(ratio: float) -> None:
+    class Shifted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(5, 32), nn.Linear(32, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.a(x).relu()
+            share = x.shape[-1] // 4
+            shifted = [x[..., n * share : (n + 1) * share].roll(n, dims=0) for n in range(4)]
+            return self.b(torch.cat(shifted, dim=-1))
+
+    graph = trace(Shifted().eval(), torch.randn(6, 5))
+    assert [group.size for group in graph.groups] == [8] * 4
+    result = prune(graph.model, plan(graph, score(graph), ratio=ratio))
+    assert result.model.a.out_features == 32 * (1 - ratio)
+    assert not result.left_out
