@@ -17,8 +17,10 @@ import torch
 from torch import nn
 
 from notebooks.results import fashion
-from notebooks.results.study import ORIGINAL, Run, Task, logged, magnitude, run, train, trained, trained_on
-from prunescope.core import trace
+from notebooks.results.study import ORIGINAL, Rate, Run, Task, logged, magnitude, run, train, trained, trained_on
+from prunescope.core import score, trace
+from prunescope.core.graph import DependencyGraph
+from prunescope.core.importance import Scores
 from prunescope.core.measure import evaluating
 from prunescope.core.recovery import distilled
 from prunescope.core.sparsity import GroupSparsity
@@ -30,6 +32,8 @@ SPEED_UPS = (2.57, 2.11)
 EPOCHS = (9.0, 3.0, 4.0)
 SEED = 0
 DISTILLED = "plain, distilled"  # recovered with the answers of the network before the cut
+BY_TAYLOR = "plain, by Taylor"  # ranked by what the loss on some batches says, groups compared as they are
+RATED_BATCHES = 30
 STRENGTHS = {"group sparsity": 5e-4, "weak group sparsity": 1e-4, "plain": 0.0}  # of the branches
 
 
@@ -66,6 +70,11 @@ def branch(task: Task, model: nn.Module, epochs: float, strength: float, checkpo
     return model.eval()
 
 
+def by_taylor(task: Task, graph: DependencyGraph) -> Scores:
+    batches = task.batches(0)[:RATED_BATCHES]
+    return score(graph, "taylor", normalise="none", batches=batches, loss=task.loss)
+
+
 def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) -> list[Run]:
     base = trained(task, SEED, log.parent)
     after = replace(task, epochs=task.epochs + epochs)
@@ -75,7 +84,11 @@ def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) ->
     }
     # the network before the cut is the teacher: it has had no epoch more than what is cut
     taught = replace(after, loss=distilled(after.loss, branches["plain"]))
-    ways = {**{name: (after, model) for name, model in branches.items()}, DISTILLED: (taught, branches["plain"])}
+    ways: dict[str, tuple[Task, nn.Module, Rate]] = {
+        **{name: (after, model, magnitude) for name, model in branches.items()},
+        DISTILLED: (taught, branches["plain"], magnitude),
+        BY_TAYLOR: (after, branches["plain"], partial(by_taylor, after)),
+    }
     pruned = {
         (name, "global", speed_up, SEED): partial(
             run,
@@ -85,11 +98,11 @@ def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) ->
             name,
             "global",
             speed_up,
-            magnitude,
+            rate,
             log.parent / f"{task.name}-{name}-{speed_up}.pt",
         )
         for speed_up in speed_ups
-        for name, (recovery, model) in ways.items()
+        for name, (recovery, model, rate) in ways.items()
     }
     uncut = partial(trained_on, after, branches["plain"], SEED, log.parent / f"{task.name}-uncut.pt")
     return list(logged(log, task, {(ORIGINAL, "", 1.0, SEED): uncut, **pruned}))
