@@ -6,13 +6,15 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunescope.core.errors import BadInput
 from prunescope.core.labels import Vector
+from prunescope.core.references import follow
 
 _CHUNK = 1 << 18  # elements that are cut together: about what the processor keeps near
 
@@ -95,38 +97,62 @@ def as_kind(tensor: Tensor, value: Tensor) -> Tensor:
 
 
 def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
-    """A copy of the model with some tensors, by id, replaced everywhere they occur; tied tensors stay tied."""
+    """A copy of the model with some tensors, by id, replaced everywhere they occur; tied tensors stay tied.
+
+    Raises:
+        BadInput: a module holds something that cannot be copied (an open file, a lock).
+    """
     memo: dict[int, Any] = dict(tensors)
     # what deepcopy would do with every module, without the time that it takes over what is empty or cannot change
-    kinds: list[tuple[nn.Module, Any]] = [(module, type(module)) for module in model.modules()]
-    ordinary = [module for module, kind in kinds if _is_ordinary(kind)]
-    copies = [type(module).__new__(type(module)) for module in ordinary]
-    memo.update((id(module), made) for module, made in zip(ordinary, copies, strict=True))
-    for module, made in zip(ordinary, copies, strict=True):
-        state = module.__getstate__()
-        made.__setstate__({name: v if type(v) in _ATOMS else _attribute(name, v, memo) for name, v in state.items()})
-    return copy.deepcopy(model, memo)
+    kinds: list[tuple[str, nn.Module, Any]] = [(path, module, type(module)) for path, module in model.named_modules()]
+    ordinary = {path: module for path, module, kind in kinds if _is_ordinary(kind)}
+    copies = [type(module).__new__(type(module)) for module in ordinary.values()]
+    memo.update((id(module), made) for module, made in zip(ordinary.values(), copies, strict=True))
+    for (path, module), made in zip(ordinary.items(), copies, strict=True):
+        made.__setstate__(_state(path, module, memo))
+    copied: nn.Module = copy.deepcopy(model, memo)
+    follow(copied.modules(), memo)
+    return copied
 
 
 _OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 _ATOMS = frozenset((bool, int, float, str, type(None)))
 
 
+def _state(path: str, module: nn.Module, memo: dict[int, Any]) -> dict[str, Any]:
+    """A copy of what the module holds."""
+    found: dict[str, Any] = {}
+    for name, value in module.__getstate__().items():
+        try:
+            found[name] = value if type(value) in _ATOMS else _attribute(name, value, memo)
+        except Exception as error:
+            raise BadInput(
+                asked=f"copy {type(module).__name__}",
+                found=f"its attribute {name}, of type {type(value).__name__}, cannot be copied: "
+                f"{type(error).__name__}: {error}",
+                where=f"module {path}" if path else "the model",
+                what_to_do="take it off the module, or give its class a __deepcopy__; copy.deepcopy(model) has to work",
+            ) from error
+    return found
+
+
 def _attribute(name: str, value: Any, memo: dict[int, Any]) -> Any:
     if name not in _OWN_ATTRIBUTES or not isinstance(value, dict | set):
         return _copied(value, memo)
-    if not value:
-        return type(value)()
     if isinstance(value, set):
         return type(value)(value)
-    return type(value)((key, _copied(item, memo)) for key, item in value.items())
+    if id(value) not in memo:
+        # the handle of a hook refers to the dictionaries that hold it
+        made = memo[id(value)] = type(value)()
+        made.update((key, _copied(item, memo)) for key, item in value.items())
+    return memo[id(value)]
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
     if id(value) in memo:
         return memo[id(value)]
     kind = type(value)
-    if isinstance(value, dict) and getattr(value, "__dict__", None) is value:
+    if isinstance(value, dict) and _has_entries_for_attributes(value):
         return _with_entries_for_attributes(value, memo)
     if kind in _ATOMS or (kind is tuple and all(type(item) in _ATOMS for item in value)):
         return value
@@ -136,13 +162,24 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
     return copy.deepcopy(value, memo)
 
 
-def _with_entries_for_attributes(value: Any, memo: dict[int, Any]) -> dict[Any, Any]:
-    """A copy of a dictionary that is its own `__dict__`, which deepcopy would leave without attributes."""
+def _has_entries_for_attributes(value: dict[Any, Any]) -> bool:
+    """Whether it is its own `__dict__`, or looks for attributes among its entries and raises KeyError for others."""
+    try:
+        getattr(value, "__deepcopy__", None)
+    except KeyError:
+        return True
+    return getattr(value, "__dict__", None) is value
+
+
+def _with_entries_for_attributes(value: dict[Any, Any], memo: dict[int, Any]) -> dict[Any, Any]:
+    """A copy of such a dictionary, which deepcopy would leave without attributes or not make at all."""
     kind: Any = type(value)
-    made = memo[id(value)] = kind.__new__(kind)
-    made.__dict__ = made
-    made.update({key: _copied(item, memo) for key, item in value.items()})
-    return cast("dict[Any, Any]", made)
+    made: dict[Any, Any] = kind.__new__(kind)
+    memo[id(value)] = made
+    if vars(value) is value:
+        made.__dict__ = made
+    dict.update(made, {key: _copied(item, memo) for key, item in value.items()})
+    return made
 
 
 @cache
