@@ -141,11 +141,13 @@ def _attribute(name: str, value: Any, memo: dict[int, Any]) -> Any:
         return _copied(value, memo)
     if isinstance(value, set):
         return type(value)(value)
-    if id(value) not in memo:
-        # the handle of a hook refers to the dictionaries that hold it
-        made = memo[id(value)] = type(value)()
+    if id(value) in memo:
+        return memo[id(value)]
+    # the handle of a hook refers to the dictionaries that hold it, or did
+    made = memo[id(value)] = type(value)()
+    if value:
         made.update((key, _copied(item, memo)) for key, item in value.items())
-    return memo[id(value)]
+    return made
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
