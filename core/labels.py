@@ -96,10 +96,11 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factor:
-    """The code made a fraction of a size (`C ** -0.5`, `1 / C`), or took it into arithmetic with a tensor."""
+    """The code made a fraction of a size (`C ** -0.5`, `2 / C`), or took it into arithmetic with a tensor."""
 
     expression: Expression
     value: int  # of the size, before any cut
+    times: float  # what the code divided by the size, or the size by
     operation: int  # index of the last operation before
 
 

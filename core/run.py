@@ -7,7 +7,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import get_ident
 from typing import Any, NamedTuple
 
@@ -15,15 +15,24 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from prunescope.core.attributes import remembered_attributes
+from prunescope.core.attributes import held_inside, remembered_attributes
 from prunescope.core.graph import Operation
-from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
+from prunescope.core.known_layers import sizes_of
+from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Locked, Vector
 from prunescope.core.preserve import Watch, uncompiled
 from prunescope.core.rules import Call, Rule, rule_for
 from prunescope.core.rules.table import operation_name, tensors_in
 from prunescope.core.shapes import READS_VALUES, without_values
 from prunescope.core.size_calls import SizeCalls, functions_in_the_open
-from prunescope.core.sizes import heard_by
+from prunescope.core.sizes import (
+    AttributeKey,
+    Expression,
+    Literal,
+    attributes_in,
+    expression_of,
+    heard_by,
+    substituted,
+)
 from prunescope.core.sources import source_line
 from prunescope.core.tape import Operands, Step, Tape, Value
 
@@ -119,6 +128,7 @@ class Run(Watch):
         self._enter_inputs(call)
         with without_fused_paths(self.paths), self._module_hooks(), self._remembering_sizes(), self:
             result = self.model(*args, **kwargs)
+            self._read_layer_sizes()
         # what no call of torch's own functions led to has no bounds that could be read
         for taken in self.space.slices:
             self.space.lock(taken.labels, BY_POSITION)
@@ -127,6 +137,32 @@ class Run(Watch):
         self.space.slices.clear()
         self.space.repeats.clear()
         self._leave_outputs(result)
+
+    def _read_layer_sizes(self) -> None:
+        """Size attributes of torch's own layers (`in_features`) are sizes of dimensions, which a cut changes."""
+        space = self.space
+        asked = [*(use.expression for use in space.uses), *(factor.expression for factor in space.factors)]
+        keys = dict.fromkeys(found.key for expression in asked for found in attributes_in(expression))
+        known = {key: size for key in keys if (size := self._layer_size(key)) is not None}
+        if not known:
+            return
+        space.factors = [replace(each, expression=substituted(each.expression, known)) for each in space.factors]
+        uses = [replace(each, expression=substituted(each.expression, known)) for each in space.uses]
+        space.uses = [use for use in uses if not isinstance(use.expression, Literal)]
+        for use in uses:
+            if isinstance(use.expression, Literal) and not isinstance(use.wanted, int):
+                reason = f"its size is that of a layer's dimension that cannot be cut ({use.text})"
+                space.locks.append(Locked(use.wanted[use.wanted >= 0], reason, use.operation))
+
+    def _layer_size(self, key: AttributeKey) -> Expression | None:
+        """The size that an attribute is by definition, where the weight was read."""
+        module = self.modules[key.module]
+        if id(module._parameters.get("weight")) not in self.dims_by_id:
+            return None
+        value = sizes_of(module).get(key.name)
+        for step in key.trail if value is not None else ():
+            value = held_inside(value, step)
+        return None if value is None else expression_of(value)
 
     def _enter_inputs(self, call: Any) -> None:
         for leaf in tree_leaves(call):

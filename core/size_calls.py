@@ -108,7 +108,9 @@ class SizeCalls(TorchFunctionMode):
                 continue
             waiting.remove(found)
             for bound, position in ((found.start, taken.start), (found.stop, taken.stop)):
-                if bound is None or not 0 < position < taken.labels.size:
+                # a number that is the whole size may be any that is large enough
+                end = taken.labels.size + isinstance(bound, SizeInt)
+                if bound is None or not 0 < position < end or abs(bound) > taken.labels.size:
                     continue
                 if bound < 0:
                     # counted from the end
@@ -154,10 +156,10 @@ class SizeCalls(TorchFunctionMode):
         """What a function kept for a size of this value was made of another dimension's, or of a number."""
         self.memoised.forget(frame)
 
-    def factor(self, expression: Expression, value: int) -> None:
+    def factor(self, expression: Expression, value: int, times: float = 1.0) -> None:
         """The code made a factor of a size, which has to keep its value."""
         if dims_in(expression) or attributes_in(expression):
-            self.space.factors.append(Factor(expression, value, self.space.operation))
+            self.space.factors.append(Factor(expression, value, times, self.space.operation))
 
     def use(self, expression: Expression, labels: Vector | Fixed, text: str) -> None:
         """The code asked for this size, and the result has these labels."""

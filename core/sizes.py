@@ -157,12 +157,12 @@ class SizeInt(int):
         _became_factor(self)
         return int(self) ** power
 
-    def __truediv__(self, other: float) -> Any:
-        _became_factor(self)
+    def __truediv__(self, other: Any) -> Any:
+        _became_factor(self, other if isinstance(other, int | float) else 1.0)
         return int(self) / other
 
-    def __rtruediv__(self, other: float) -> Any:
-        _became_factor(self)
+    def __rtruediv__(self, other: Any) -> Any:
+        _became_factor(self, other if isinstance(other, int | float) else 1.0)
         return other / int(self)
 
 
@@ -215,8 +215,8 @@ class Listener(Protocol):
     def looked_up(self, frame: FrameType) -> None:
         """Code looked something up by a size: in a dictionary, or in what a function returned for it before."""
 
-    def factor(self, expression: Expression, value: int) -> None:
-        """A size became a fraction (`C ** -0.5`, `1 / C`): a factor that has to keep its value."""
+    def factor(self, expression: Expression, value: int, times: float = 1.0) -> None:
+        """A size became a fraction (`C ** -0.5`, `2 / C`: two times): a factor that has to keep its value."""
 
 
 _LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
@@ -235,10 +235,10 @@ class heard_by:  # noqa: N801  read as a verb: `with heard_by(listener):`
         _LISTENER.reset(self._token)
 
 
-def _became_factor(size: SizeInt) -> None:
+def _became_factor(size: SizeInt, times: float = 1.0) -> None:
     listener = _LISTENER.get()
     if listener is not None:
-        listener.factor(size.expression, int(size))
+        listener.factor(size.expression, int(size), times)
 
 
 def size_of_dim(dim: Vector | Fixed, size: int) -> int:
@@ -272,6 +272,17 @@ def evaluated(
             if a is None or b is None or (b == 0 and sign in ("//", "%")):
                 return None
             return OPERATORS[sign](a, b)
+
+
+def substituted(expression: Expression, known: Mapping[AttributeKey, Expression]) -> Expression:
+    """The expression with others in the place of these attributes."""
+    match expression:
+        case OfAttribute(key):
+            return known.get(key, expression)
+        case Derived(sign, left, right):
+            return Derived(sign, substituted(left, known), substituted(right, known))
+        case _:
+            return expression
 
 
 def attributes_in(expression: Expression) -> tuple[OfAttribute, ...]:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, product
+from itertools import chain, islice, product, zip_longest
 from math import isclose
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from prunescope.core.labels import Factor, Fixed, LabelSpace, Locked, Statistic, Vector
 from prunescope.core.linear import Marks, NotLinear, along, distinct, indices, is_marked, linear, pushed
-from prunescope.core.sizes import Derived, Expression, OfAttribute, OfDim, SizeUse, attributes_in, dims_in
+from prunescope.core.sizes import AttributeKey, Derived, Expression, OfAttribute, OfDim, SizeUse, attributes_in, dims_in
 from prunescope.core.tape import Slot, Step, Tape, Value
 
 TEMPERATURE = "its width sets the temperature of the attention"
@@ -139,12 +139,19 @@ def _stays(space: LabelSpace, size: Expression, value: int, operation: int, reas
         case OfDim(labels):
             sized = [labels]
         case OfAttribute(key):
-            uses = [use for use in space.uses if isinstance(use.expression, OfAttribute) and use.expression.key == key]
-            sized = [use.wanted for use in uses if not isinstance(use.wanted, int)]
+            sized = [
+                use.wanted for use in space.uses if not isinstance(use.wanted, int) and _is_of(use.expression, key)
+            ]
         case _:
             sized = []
-            space.uses.append(SizeUse(size, value, operation, "a factor"))
+    if not sized:
+        space.uses.append(SizeUse(size, value, operation, "a factor"))
     space.locks += [Locked(labels[labels >= 0], reason, operation) for labels in sized]
+
+
+def _is_of(expression: Expression, key: AttributeKey) -> bool:
+    """Whether the size has its value by this attribute alone."""
+    return {found.key for found in attributes_in(expression)} == {key} and not dims_in(expression)
 
 
 def _attention_sites(tape: Tape) -> list[_Site]:
@@ -160,14 +167,14 @@ def _attention_sites(tape: Tape) -> list[_Site]:
 def _factor_sites(space: LabelSpace, tape: Tape) -> dict[Factor, list[_Site]]:
     """Factors that a cut may reach -> what was multiplied by them, told by the number; others stay as they are."""
     attributes = {found.key for use in space.uses for found in attributes_in(use.expression)}
-    by_value: dict[int, list[Factor]] = defaultdict(list)
+    by_base: dict[float, list[Factor]] = defaultdict(list)
     for factor in space.factors:
         if dims_in(factor.expression) or any(found.key in attributes for found in attributes_in(factor.expression)):
-            by_value[factor.value].append(factor)
-    sites: dict[Factor, list[_Site]] = {factor: [] for factor in chain.from_iterable(by_value.values())}
-    for position, step in enumerate(tape.steps if by_value else ()):
+            by_base[factor.value / factor.times if factor.times > 0 else factor.value].append(factor)
+    sites: dict[Factor, list[_Site]] = {factor: [] for factor in chain.from_iterable(by_base.values())}
+    for position, step in enumerate(tape.steps if by_base else ()):
         number = _multiplied_by(step)
-        found = _factor_of(number, position, by_value) if number else None
+        found = _factor_of(number, position, by_base) if number else None
         if found is not None:
             factor, power = found
             steps = range(position, position + 1)
@@ -175,10 +182,10 @@ def _factor_sites(space: LabelSpace, tape: Tape) -> dict[Factor, list[_Site]]:
     return sites
 
 
-def _factor_of(number: float, position: int, by_value: Mapping[int, Sequence[Factor]]) -> tuple[Factor, float] | None:
+def _factor_of(number: float, position: int, by_base: Mapping[float, Sequence[Factor]]) -> tuple[Factor, float] | None:
     """The last factor before a step that the number is a power of, and the power."""
-    for value, factors in by_value.items():
-        power = next((power for power in _POWERS if isclose(value**power, number, rel_tol=1e-6)), None)
+    for base, factors in by_base.items():
+        power = next((power for power in _POWERS if isclose(base**power, number, rel_tol=1e-6)), None)
         before = bisect_right(factors, position, key=lambda factor: factor.operation)
         if power is not None and before:
             return factors[before - 1], power
@@ -200,9 +207,10 @@ def _multiplied_by(step: Step) -> float | None:
 def _fold(tape: Tape, site: _Site, of_step: Mapping[int, _Site]) -> tuple[Fold, list[_Site]]:
     """The first way to take up a factor that works, with all sites that it serves. Raises NotLinear."""
     reason = "nothing before it has a scale that it could be folded into"
-    for leaves in islice(_leaves(tape, site.scaled, _DEPTH), _WAYS):
+    for way in islice(_ways(tape, site.scaled, _DEPTH), _WAYS):
+        leaves = [value for value in way if value in tape.leaves]
         try:
-            rows = {leaf: found for leaf in leaves if (found := _rows(tape, leaf, site)) is not None}
+            rows = {leaf: found for leaf in leaves if (found := _rows(tape, leaf, site, set(way))) is not None}
             marks = {leaf: _marked(leaf, found) for leaf, found in rows.items()}
             covered = _covered(tape, site, marks, of_step)
             return Fold(site.size, site.value, site.power, tuple(rows.values())), covered
@@ -212,8 +220,11 @@ def _fold(tape: Tape, site: _Site, of_step: Mapping[int, _Site]) -> tuple[Fold, 
     raise NotLinear(reason)
 
 
-def _leaves(tape: Tape, value: Value, depth: int) -> Iterator[tuple[Value, ...]]:
-    """Sets of parameters that scale a value together; a weight rather than what it is applied to."""
+def _ways(tape: Tape, value: Value, depth: int) -> Iterator[tuple[Value, ...]]:
+    """Ways from parameters to a value that they scale together, as the values on them.
+
+    They come by one operand of every product, a weight rather than what it is applied to.
+    """
     if value in tape.leaves:
         yield (value,)
         return
@@ -221,15 +232,27 @@ def _leaves(tape: Tape, value: Value, depth: int) -> Iterator[tuple[Value, ...]]
     rule = linear(step) if step else None
     if step is None or rule is None or depth == 0:
         return
-    ways = []
+    of_terms = []
     for term in rule.terms(step):
-        operands = [step.operands[position] for position in term]
-        operands = [operand for operand in operands if operand.made_of and operand.producer is None] or operands
-        found = chain.from_iterable(_leaves(tape, operand, depth - 1) for operand in operands)
+        operands = sorted((step.operands[position] for position in term), key=lambda each: not _is_parameter(each))
+        found = _in_turn([_ways(tape, operand, depth - 1) for operand in operands])
         # what is put beside others may be no part of what comes next
-        ways.append(tuple(islice(found, _WAYS)) or (((),) if rule.apart else ()))
-    for way in product(*ways) if ways else ():
-        yield tuple(dict.fromkeys(chain.from_iterable(way)))
+        of_terms.append(tuple(islice(found, _WAYS)) or (((),) if rule.apart else ()))
+    # pieces of one value are likely to be reached alike: those ways come first
+    alike, mixed = zip(*of_terms, strict=False), islice(product(*of_terms), _WAYS)
+    for way in dict.fromkeys((*alike, *mixed)) if of_terms else ():
+        yield (value, *dict.fromkeys(chain.from_iterable(way)))
+
+
+def _is_parameter(value: Value) -> bool:
+    """Whether it was made of parameters alone."""
+    return bool(value.made_of) and value.producer is None
+
+
+def _in_turn(ways: Sequence[Iterator[tuple[Value, ...]]]) -> Iterator[tuple[Value, ...]]:
+    """The first of each, the second of each, and so on."""
+    for part in zip_longest(*ways):
+        yield from (way for way in part if way is not None)
 
 
 def _marked(leaf: Value, rows: Rows) -> Tensor:
@@ -238,29 +261,13 @@ def _marked(leaf: Value, rows: Rows) -> Tensor:
     return along(leaf.shape, rows.dim, mark)
 
 
-def _rows(tape: Tape, leaf: Value, site: _Site) -> Rows | None:
+def _rows(tape: Tape, leaf: Value, site: _Site, way: set[Value]) -> Rows | None:
     """The indices of a parameter that reach the value that is scaled, in the first dimension that gets there."""
-    wanted = _ancestors(tape, site.scaled)
     for dim, size in enumerate(leaf.shape):
-        reached = _reached(tape, leaf, along(leaf.shape, dim, torch.arange(size)), site.scaled, wanted)
+        reached = _reached(tape, leaf, along(leaf.shape, dim, torch.arange(size)), site.scaled, way)
         if reached.size:
             return Rows(tape.leaves[leaf], dim, reached)
     return None
-
-
-def _ancestors(tape: Tape, value: Value) -> set[Value]:
-    """All values that this one is made of by operations that follow a scale."""
-    found = {value}
-    left = [value]
-    while left:
-        step = tape.producers.get(left.pop())
-        rule = linear(step) if step else None
-        if step is None or rule is None:
-            continue
-        operands = {step.operands[position] for term in rule.terms(step) for position in term}
-        left += operands - found
-        found |= operands
-    return found
 
 
 def _reached(tape: Tape, leaf: Value, index: Tensor, target: Value, wanted: set[Value]) -> Vector:

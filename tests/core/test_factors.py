@@ -1,0 +1,124 @@
+"""Factors that code makes of sizes, as people write them: each model loses half of every width and stays exact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from prunescope.core import plan, prune, score, trace
+
+
+class Equalised(nn.Linear):
+    """Weights that are scaled by their own fan-in whenever they are used."""
+
+    gain = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight * math.sqrt(self.gain / self.in_features), self.bias)
+
+
+class GainedEqualised(Equalised):
+    gain = 2
+
+
+class Embedded(nn.Module):
+    """Embeddings times the root of their width, which is read off torch's layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.norm = nn.Embedding(11, 16), nn.LayerNorm(16)
+        self.up, self.down, self.head = nn.Linear(16, 32), nn.Linear(32, 16), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embedding(x) * self.embedding.embedding_dim**0.5
+        return self.head(x + self.down(self.up(self.norm(x)).relu()))
+
+
+class Convolved(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.head = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 8, 3), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.b(self.a(x) / self.a.out_channels).relu().mean((2, 3)))
+
+
+class PackedProjection(nn.Module):
+    """Query, key and value of one layer; the factor comes behind the product of two of them."""
+
+    def __init__(self, divide: Callable[[Tensor, int], list[Tensor]]) -> None:
+        super().__init__()
+        self.width = 16
+        self.enter, self.packed, self.head = nn.Linear(5, 16), nn.Linear(16, 48), nn.Linear(16, 3)
+        self.divide = divide
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.divide(self.packed(self.enter(x)), self.width)
+        return self.head(((q @ k.mT) * self.width**-0.5).softmax(-1) @ v)
+
+
+def sliced(x: Tensor, width: int) -> list[Tensor]:
+    return [x[..., n * width : (n + 1) * width] for n in range(3)]
+
+
+class LearnedQueries(nn.Module):
+    """Queries that are parameters, and stay beside what they attend to: only the keys can take the factor up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width, self.heads = 16, 2
+        self.queries = nn.Parameter(torch.randn(1, 3, 16))
+        self.q, self.k, self.v = nn.Linear(16, 16), nn.Linear(5, 16), nn.Linear(5, 16)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        part = self.width // self.heads
+        made = self.q(self.queries.repeat(x.shape[0], 1, 1)), self.k(x), self.v(x)
+        q, k, v = (torch.cat(each.split(part, 2), 0) for each in made)
+        attended = q + (q @ k.mT / math.sqrt(self.width)).softmax(-1) @ v
+        return self.head(torch.cat(attended.split(x.shape[0], 0), 2).relu())
+
+
+def chain(layer: type[nn.Linear]) -> nn.Module:
+    return nn.Sequential(layer(5, 16), nn.GELU(), layer(16, 8), nn.GELU(), layer(8, 3))
+
+
+def rows() -> Tensor:
+    return torch.randn(2, 7, 5)
+
+
+MODELS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
+    "fan-in": lambda: (chain(Equalised), rows()),
+    "fan-in and gain": lambda: (chain(GainedEqualised), rows()),
+    "embedding": lambda: (Embedded(), torch.randint(0, 11, (2, 7))),
+    "channels": lambda: (Convolved(), torch.randn(2, 3, 8, 8)),
+    "chunks": lambda: (PackedProjection(lambda x, width: [*x.chunk(3, -1)]), rows()),
+    "split": lambda: (PackedProjection(lambda x, width: [*x.split(width, -1)]), rows()),
+    "slices": lambda: (PackedProjection(sliced), rows()),
+    "learned queries": lambda: (LearnedQueries(), rows()),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_half_of_every_width_goes_and_the_rest_equals_the_original_without_it(name: str) -> None:
+    torch.manual_seed(0)
+    model, inputs = MODELS[name]()
+    graph = trace(model.eval(), inputs)
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert not result.left_out
+    assert result.verification is not None
+    assert result.verification.difference is not None
+    assert result.verification.difference < 1e-5
+    # no width is locked: what is left are the inputs' and outputs' own
+    assert {lock.reason for lock in graph.locks} <= {
+        "it meets the model's input",
+        "it is the model's output",
+        "its indices are looked up by number",
+    }
+    assert all(len(removal.units) == graph.group(removal.group).size // 2 for removal in result.plan.removals)
+    assert len(result.plan.removals) == len([group for group in graph.groups if group.option == 0])
