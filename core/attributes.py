@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -106,12 +107,16 @@ class _Memory:
             if kind not in _WITH_SIZES and not _is_named_tuple(value):
                 self._remember_inside(value, key_of(name))
                 continue
-            remembered = _remembered(value, key_of(name))
+            key = key_of(name)
+            remembered = _remembered(value, key)
             if remembered is not value:
                 self._replace(holder, name, remembered)
+            for n, item in enumerate(value[:_MANY] if kind is not int else ()):
+                if type(item) not in _WITHOUT_SIZES:
+                    self._remember_inside(item, replace(key, trail=(*key.trail, n)))
 
     def _remember_inside(self, value: Any, key: AttributeKey) -> None:
-        """What a dictionary or a plain object holds."""
+        """What a dictionary or a plain object holds, be it an entry of a list or by itself."""
         inner = _inside(value)
         if inner is None or id(value) in self._seen or len(key.trail) >= _DEEP:
             return
@@ -130,21 +135,21 @@ def _class_sizes(kind: type[nn.Module]) -> Mapping[str, int]:
 
 
 _ABSENT = object()
-_OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
+OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 _WITHOUT_SIZES = frozenset((bool, float, str, type(None)))
-_WITH_SIZES = frozenset((int, tuple, list))
+_WITH_SIZES = frozenset((int, tuple, list, torch.Size))
 _DEEP = 3  # objects inside objects that are looked into
 _MANY = 64  # entries of a container that may hold sizes
 # torch's names for sizes along positions, which no cut changes
 _POSITIONS = frozenset(("kernel_size", "stride", "padding", "dilation", "output_padding"))
-_NO_SIZES = _OWN_ATTRIBUTES | _POSITIONS
+_NO_SIZES = OWN_ATTRIBUTES | _POSITIONS
 
 
 def _remembered(value: Any, key: AttributeKey) -> Any:
     if type(value) is int:
         # one unit cannot go, and no or fewer units are no size
         return SizeInt(value, OfAttribute(key, value)) if value > 1 else value
-    if type(value) not in (tuple, list) and not _is_named_tuple(value):
+    if type(value) not in _WITH_SIZES and not _is_named_tuple(value):
         return value
     if len(value) > _MANY or not any(type(v) in _WITH_SIZES for v in value):
         return value

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunescope.core.attributes import OWN_ATTRIBUTES
 from prunescope.core.errors import BadInput
 from prunescope.core.labels import Vector
 from prunescope.core.references import follow
@@ -115,7 +116,6 @@ def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
     return copied
 
 
-_OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 _ATOMS = frozenset((bool, int, float, str, type(None)))
 
 
@@ -137,7 +137,7 @@ def _state(path: str, module: nn.Module, memo: dict[int, Any]) -> dict[str, Any]
 
 
 def _attribute(name: str, value: Any, memo: dict[int, Any]) -> Any:
-    if name not in _OWN_ATTRIBUTES or not isinstance(value, dict | set):
+    if name not in OWN_ATTRIBUTES or not isinstance(value, dict | set):
         return _copied(value, memo)
     if isinstance(value, set):
         return type(value)(value)

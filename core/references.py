@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from prunescope.core.attributes import OWN_ATTRIBUTES
+
 _Memo = dict[int, Any]  # id of an object of the original -> its copy, as `deepcopy` keeps it
 
 
@@ -21,9 +23,10 @@ def follow(modules: Iterable[nn.Module], memo: _Memo) -> None:
     for module in modules:
         own = vars(module)
         # most is of a kind that refers to nothing, and a look at the type takes less time than isinstance
-        others = [name for name, value in own.items() if type(value) not in _PLAIN and (name not in _OWN or value)]
-        for name in others:
-            value = own[name]
+        others = {name: value for name, value in own.items() if type(value) not in _PLAIN}
+        for name, value in others.items():
+            if name in OWN_ATTRIBUTES and not value:
+                continue
             if isinstance(value, _REFERRING):
                 own[name] = _followed(value, memo)
             elif type(value) is tuple and any(isinstance(item, _REFERRING) for item in value):
@@ -98,5 +101,4 @@ def _is_filled(cell: CellType) -> bool:
 
 
 _PLAIN = frozenset((bool, int, float, str, type(None), torch.Tensor))
-_OWN = frozenset(vars(nn.Module()))
 _REFERRING = (FunctionType, MethodType, partial, weakref.ReferenceType)

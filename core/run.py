@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from prunescope.core.attributes import held_inside, remembered_attributes
+from prunescope.core.attributes import OWN_ATTRIBUTES, held_inside, remembered_attributes
 from prunescope.core.graph import Operation
 from prunescope.core.known_layers import sizes_of
 from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Locked, Vector
@@ -406,13 +406,20 @@ def _named_tensors(modules: Mapping[str, nn.Module], registry: str) -> list[tupl
 
 
 def tensor_attributes(modules: Mapping[str, nn.Module]) -> list[tuple[str, Tensor]]:
-    """Full name and tensor of those that modules hold as plain attributes, where others would register a buffer."""
-    return [
-        (f"{path}.{name}" if path else name, value)
-        for path, module in modules.items()
-        for name, value in vars(module).items()
-        if type(value) is Tensor
-    ]
+    """Full name and tensor of those that modules hold as plain attributes, where others would register a buffer.
+
+    Those in a tuple, list or dictionary as well (the states that a recurrent layer begins with).
+    """
+    found: list[tuple[str, Tensor]] = []
+    for path, module in modules.items():
+        for name, value in vars(module).items():
+            if type(value) is Tensor:
+                found.append((f"{path}.{name}" if path else name, value))
+            elif type(value) in (tuple, list, dict) and value and name not in OWN_ATTRIBUTES:
+                entries = value.items() if isinstance(value, dict) else enumerate(value)
+                inside = [(key, item) for key, item in entries if type(item) is Tensor]
+                found += [(f"{path}.{name}.{key}" if path else f"{name}.{key}", item) for key, item in inside]
+    return found
 
 
 @contextmanager

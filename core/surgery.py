@@ -38,7 +38,8 @@ class Repair:
     after: Any
 
     def __str__(self) -> str:
-        return f"{self.module}.{self.attribute} {self.before} -> {self.after}"
+        name = f"{self.module}.{self.attribute}" if self.module else self.attribute
+        return f"{name} {self.before} -> {self.after}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,27 @@ def test_sizes_in_dictionaries_are_repaired_where_they_are_held() -> None:
     assert "0.shared['attention']['heads'] 4 -> 2" in map(str, result.repairs)
 
 
+def test_sizes_in_the_entries_of_lists_are_repaired_where_they_are_held() -> None:
+    class Stages(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stages = [SimpleNamespace(width=16), {"width": 12}]
+            self.shape = torch.Size([12, 1])
+            self.a, self.b, self.c = nn.Linear(4, 16), nn.Linear(16, 12), nn.Linear(12, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            first, second = self.stages
+            x = self.b(self.a(x).view(len(x), first.width).relu())
+            return self.c(x.view(len(x), second["width"]).view(len(x), *self.shape).squeeze(-1))
+
+    graph = trace(Stages().eval(), torch.randn(2, 4))
+    result = prune(graph.model, plan(graph, score(graph), ratio=0.5))
+    assert result.model.stages == [SimpleNamespace(width=8), {"width": 6}]
+    assert result.model.shape == torch.Size([6, 1])
+    assert graph.model.stages == [SimpleNamespace(width=16), {"width": 12}]
+    assert "stages[1]['width'] 12 -> 6" in map(str, result.repairs)
+
+
 def test_a_hidden_state_made_in_code_follows_the_width() -> None:
     class Cell(nn.Module):
         def __init__(self) -> None:

@@ -327,6 +327,22 @@ CODE: dict[str, Build] = {
         out=nn.Linear(16, 3),
         shift=torch.randn(16),
     ),
+    "tensors in containers": vectors(
+        lambda m, x: m.out((m.hidden(x) * m.held["gain"] + m.pair[0]).relu()),
+        torch.randn(4, 12),
+        hidden=nn.Linear(12, 16),
+        out=nn.Linear(16, 3),
+        held={"gain": torch.randn(16)},
+        pair=(torch.randn(16), torch.randn(3)),
+    ),
+    "a recurrent layer's first state, kept as a tuple": vectors(
+        lambda m, x: m.out(m.recurrent(m.hidden(x), m.state)[0]),
+        torch.randn(2, 7, 12),
+        hidden=nn.Linear(12, 16),
+        recurrent=nn.LSTM(16, 12, batch_first=True),
+        out=nn.Linear(12, 3),
+        state=(torch.randn(1, 2, 12), torch.randn(1, 2, 12)),
+    ),
     "circular padding": image(
         lambda m, x: m.b(functional.pad(m.a(x), (2, 1, 1, 0), mode="circular")),
         a=nn.Conv2d(3, 16, 3, padding=1, padding_mode="circular"),
