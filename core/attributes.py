@@ -138,7 +138,7 @@ _ABSENT = object()
 OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 _WITHOUT_SIZES = frozenset((bool, float, str, type(None)))
 _WITH_SIZES = frozenset((int, tuple, list, torch.Size))
-_DEEP = 3  # objects inside objects that are looked into
+_DEEP = 4  # objects inside objects that are looked into
 _MANY = 64  # entries of a container that may hold sizes
 # torch's names for sizes along positions, which no cut changes
 _POSITIONS = frozenset(("kernel_size", "stride", "padding", "dilation", "output_padding"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -374,14 +375,23 @@ _READ = frozenset((*_READERS, "size", "numel"))
 
 @contextmanager
 def functions_in_the_open() -> Iterator[None]:
-    """torch's functionals that are written in Python are not caught whole, so that the calls inside them are seen."""
+    """Calls inside functions are seen, of torch's functionals that are written in Python and of scripted functions."""
     functional = torch.nn.functional
+    scripted: Any = torch.jit.ScriptFunction
     names = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
     kept = {name: getattr(functional, name) for name in names}
+    call = scripted.__call__
+
+    def as_written(function: Any, *args: Any, **kwargs: Any) -> Any:
+        # where torch's own compiler finds what a function was scripted from
+        return getattr(function, "_torchdynamo_inline", partial(call, function))(*args, **kwargs)
+
     try:
         for name in names:
             setattr(functional, name, lambda *values: False)
+        scripted.__call__ = as_written
         yield
     finally:
+        scripted.__call__ = call
         for name, value in kept.items():
             setattr(functional, name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -50,6 +51,19 @@ def graph_network(product: Callable[[Tensor, Tensor], Tensor], given: bool) -> B
         return model, (torch.randn(9, 7), GRAPH) if given else torch.randn(9, 7)
 
     return build
+
+
+def gated(x: Tensor, width: int) -> Tensor:
+    return torch.tanh(x[:, :width]) * torch.sigmoid(x[:, width:])
+
+
+def scripted_gates() -> tuple[nn.Module, Tensor]:
+    with warnings.catch_warnings():
+        # torch will take scripts away some day; until then people have them
+        warnings.simplefilter("ignore", FutureWarning)
+        scripted = torch.jit.script(gated)
+    layers = {"both": nn.Linear(12, 32), "out": nn.Linear(16, 3)}
+    return Code(lambda m, x: m.out(scripted(m.both(x), m.width)), width=16, **layers), torch.randn(4, 12)
 
 
 def packed(layer: Callable[..., nn.Module], last: bool, **options: Any) -> Build:
@@ -327,6 +341,7 @@ CODE: dict[str, Build] = {
         out=nn.Linear(16, 3),
         shift=torch.randn(16),
     ),
+    "gates by a scripted function": scripted_gates,
     "tensors in containers": vectors(
         lambda m, x: m.out((m.hidden(x) * m.held["gain"] + m.pair[0]).relu()),
         torch.randn(4, 12),
