@@ -96,11 +96,18 @@ def _normalised(kept: dict[int, Tensor], x: Tensor, normalise: Callable[[Tensor]
 def _layer_norm(
     kept: dict[int, Tensor], x: Tensor, shape: list[int], weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, ...]:
-    if len(shape) > 1:
-        raise AnotherRun("statistics over several dimensions that were cut have no reference")
-    left = kept[x.dim() - 1]
-    part = [None if tensor is None else tensor[left] for tensor in (weight, bias)]
-    return _normalised(kept, x, lambda y: functional.layer_norm(y, [int(left.sum())], part[0], part[1], eps))
+    first = x.dim() - len(shape)
+    part = [_left(kept, tensor, first) for tensor in (weight, bias)]
+    return _normalised(kept, x, lambda y: functional.layer_norm(y, y.shape[first:], part[0], part[1], eps))
+
+
+def _left(kept: dict[int, Tensor], tensor: Tensor | None, first: int) -> Tensor | None:
+    """What is left of a tensor whose dimensions are those from the first on."""
+    if tensor is None:
+        return None
+    for dim, left in kept.items():
+        tensor = tensor.index_select(dim - first, left.nonzero().squeeze(1))
+    return tensor
 
 
 def _group_norm(
@@ -123,11 +130,9 @@ def _group_norm(
 def _rms_norm(
     kept: dict[int, Tensor], x: Tensor, shape: list[int], weight: Tensor | None = None, eps: float | None = None
 ) -> tuple[Tensor, ...]:
-    if len(shape) > 1:
-        raise AnotherRun("statistics over several dimensions that were cut have no reference")
-    left = kept[x.dim() - 1]
-    part = None if weight is None else weight[left]
-    return _normalised(kept, x, lambda y: functional.rms_norm(y, [int(left.sum())], part, eps))[:2]
+    first = x.dim() - len(shape)
+    part = _left(kept, weight, first)
+    return _normalised(kept, x, lambda y: functional.rms_norm(y, y.shape[first:], part, eps))[:2]
 
 
 def _batch_norm(

@@ -85,6 +85,8 @@ CHANGED: dict[str, Callable[[], nn.Module]] = {
     "LayerNorm": lambda: Normed(nn.LayerNorm(8)),
     "LayerNorm without weights": lambda: Normed(nn.LayerNorm(8, elementwise_affine=False)),
     "RMSNorm": lambda: Normed(nn.RMSNorm(8)),
+    "LayerNorm over positions too": lambda: Normed(nn.LayerNorm([5, 8])),
+    "RMSNorm over positions too": lambda: Normed(nn.RMSNorm([5, 8])),
     "weight standardisation": lambda: Standardised(standardised),
     "weight standardisation by batch norm": lambda: Standardised(by_batch_norm),
     "weight norm": weight_norm,
