@@ -33,7 +33,8 @@ def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[Callable
 
 def held_inside(holder: Any, step: Step) -> Any:
     if isinstance(step, Field):
-        return vars(holder)[step.name]
+        # of a module, its class may hold it
+        return vars(holder).get(step.name, getattr(type(holder), step.name, None))
     return holder[step.key if isinstance(step, Entry) else step]
 
 
@@ -127,11 +128,11 @@ class _Memory:
 
 
 @cache
-def _class_sizes(kind: type[nn.Module]) -> Mapping[str, int]:
-    """Integers that a class of the user's holds for all its modules."""
+def _class_sizes(kind: type[nn.Module]) -> Mapping[str, Any]:
+    """Integers, and tuples and lists of them, that a class of the user's holds for all its modules."""
     own = [base for base in reversed(kind.__mro__) if base.__module__.split(".")[0] not in ("torch", "builtins")]
     found = {name: value for base in own for name, value in vars(base).items() if not name.startswith("_")}
-    return {name: value for name, value in found.items() if type(value) is int and value > 1}
+    return {name: value for name, value in found.items() if _remembered(value, AttributeKey("", name)) is not value}
 
 
 _ABSENT = object()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -143,6 +143,29 @@ def test_sizes_in_the_entries_of_lists_are_repaired_where_they_are_held() -> Non
     assert result.model.shape == torch.Size([6, 1])
     assert graph.model.stages == [SimpleNamespace(width=16), {"width": 12}]
     assert "stages[1]['width'] 12 -> 6" in map(str, result.repairs)
+
+
+def test_sizes_that_a_class_holds_for_all_its_modules_are_repaired_in_the_pruned_model_alone() -> None:
+    class Sizes(NamedTuple):
+        width: int
+        heads: int
+
+    class Fixed(nn.Module):
+        sizes, shape = Sizes(16, 2), [16, 1]
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, self.sizes.width), nn.Linear(self.sizes.width, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.a(x).view(len(x), self.sizes.heads, self.sizes.width // self.sizes.heads).softmax(-1)
+            return self.b(x.reshape(len(x), *self.shape).squeeze(-1))
+
+    graph = trace(Fixed().eval(), torch.randn(2, 4))
+    result = prune(graph.model, plan(graph, score(graph), ratio=0.5))
+    assert (result.model.sizes, result.model.shape) == (Sizes(8, 1), [8, 1])
+    assert (Fixed.sizes, Fixed.shape) == (Sizes(16, 2), [16, 1])
+    assert {"sizes", "shape"}.isdisjoint(vars(graph.model))
 
 
 def test_a_hidden_state_made_in_code_follows_the_width() -> None:
