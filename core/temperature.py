@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, product, zip_longest
-from math import isclose
+from math import inf, isclose
 
 import numpy as np
 import torch
@@ -234,19 +234,24 @@ def _ways(tape: Tape, value: Value, depth: int) -> Iterator[tuple[Value, ...]]:
         return
     of_terms = []
     for term in rule.terms(step):
-        operands = sorted((step.operands[position] for position in term), key=lambda each: not _is_parameter(each))
+        operands = sorted((step.operands[position] for position in term), key=_parameters_in)
+        # beside a weight nothing else is looked at: a network may be long
+        operands = operands[:1] if _parameters_in(operands[0]) == 1 else operands
         found = _in_turn([_ways(tape, operand, depth - 1) for operand in operands])
         # what is put beside others may be no part of what comes next
         of_terms.append(tuple(islice(found, _WAYS)) or (((),) if rule.apart else ()))
     # pieces of one value are likely to be reached alike: those ways come first
     alike, mixed = zip(*of_terms, strict=False), islice(product(*of_terms), _WAYS)
-    for way in dict.fromkeys((*alike, *mixed)) if of_terms else ():
-        yield (value, *dict.fromkeys(chain.from_iterable(way)))
+    seen = set()
+    for way in chain(alike, mixed) if of_terms else ():
+        if way not in seen:
+            seen.add(way)
+            yield (value, *dict.fromkeys(chain.from_iterable(way)))
 
 
-def _is_parameter(value: Value) -> bool:
-    """Whether it was made of parameters alone."""
-    return bool(value.made_of) and value.producer is None
+def _parameters_in(value: Value) -> float:
+    """Of how many parameters it was made alone; infinity where anything else has a part in it."""
+    return len(value.made_of) if value.made_of and value.producer is None else inf
 
 
 def _in_turn(ways: Sequence[Iterator[tuple[Value, ...]]]) -> Iterator[tuple[Value, ...]]:
