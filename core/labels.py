@@ -101,6 +101,7 @@ class Factor:
     expression: Expression
     value: int  # of the size, before any cut
     times: float  # what the code divided by the size, or the size by
+    certain: bool  # False where the size became a plain number, which need not be made a factor of
     operation: int  # index of the last operation before
 
 

@@ -157,10 +157,10 @@ class SizeCalls(TorchFunctionMode):
         """What a function kept for a size of this value was made of another dimension's, or of a number."""
         self.memoised.forget(frame)
 
-    def factor(self, expression: Expression, value: int, times: float = 1.0) -> None:
+    def factor(self, expression: Expression, value: int, times: float = 1.0, certain: bool = True) -> None:
         """The code made a factor of a size, which has to keep its value."""
         if dims_in(expression) or attributes_in(expression):
-            self.space.factors.append(Factor(expression, value, times, self.space.operation))
+            self.space.factors.append(Factor(expression, value, times, certain, self.space.operation))
 
     def use(self, expression: Expression, labels: Vector | Fixed, text: str) -> None:
         """The code asked for this size, and the result has these labels."""
@@ -328,7 +328,7 @@ def _read_pad(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[s
 def _read_factory(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
     """zeros, empty, ...: a tensor of sizes that are remembered gets labels of its own, which follow them."""
     # a size may be a tensor too, but the first argument of x.new_zeros is x
-    given = (args[1:] if name.startswith("new_") else args) or (kwargs.get("size", ()),)
+    given = (args[1:] if name.startswith("new") else args) or (kwargs.get("size", ()),)
     asked = _asked(given[:1] if isinstance(given[0], list | tuple) else given)
     if not isinstance(result, Tensor) or len(asked) != result.dim():
         return
@@ -363,7 +363,7 @@ _READERS: dict[str, _Reader] = {
     **dict.fromkeys(_ARITHMETIC, _read_factor),
     **dict.fromkeys(("split", "split_with_sizes"), _read_split),
     **dict.fromkeys(
-        ("zeros", "ones", "empty", "full", "rand", "randn", "new_zeros", "new_ones", "new_empty", "new_full"),
+        ("zeros", "ones", "empty", "full", "rand", "randn", "new_zeros", "new_ones", "new_empty", "new_full", "new"),
         _read_factory,
     ),
 }

@@ -127,7 +127,7 @@ class SizeInt(int):
 
     def __reduce__(self) -> tuple[type[int], tuple[int]]:
         # copies and pickles outlive the trace, and are plain
-        return int, (int(self),)
+        return int, (_plain(self),)
 
     def __hash__(self) -> int:
         listener = _LISTENER.get()
@@ -147,23 +147,33 @@ class SizeInt(int):
         return same if same is NotImplemented else not same
 
     def __neg__(self) -> SizeInt:
-        return SizeInt(-int(self), Derived("-", Literal(0), self.expression))
+        return SizeInt(-_plain(self), Derived("-", Literal(0), self.expression))
+
+    def __int__(self) -> int:
+        _became_factor(self, certain=False)
+        return _plain(self)
+
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's functions (`np.sqrt`) take plain numbers."""
+        _became_factor(self, certain=False)
+        plain = [_plain(value) if isinstance(value, SizeInt) else value for value in inputs]
+        return getattr(function, method)(*plain, **options)
 
     def __float__(self) -> float:
         _became_factor(self)
-        return float(int(self))
+        return float(_plain(self))
 
     def __pow__(self, power: float) -> Any:  # type: ignore[override]
         _became_factor(self)
-        return int(self) ** power
+        return _plain(self) ** power
 
     def __truediv__(self, other: Any) -> Any:
         _became_factor(self, other if isinstance(other, int | float) else 1.0)
-        return int(self) / other
+        return _plain(self) / other
 
     def __rtruediv__(self, other: Any) -> Any:
         _became_factor(self, other if isinstance(other, int | float) else 1.0)
-        return other / int(self)
+        return other / _plain(self)
 
 
 def _ordering(compare: Callable[[int, int], bool]) -> Callable[[SizeInt, object], Any]:
@@ -171,9 +181,9 @@ def _ordering(compare: Callable[[int, int], bool]) -> Callable[[SizeInt, object]
         if not isinstance(other, int):
             return NotImplemented
         # code that asks which of two equal sizes is larger wants them equal
-        if int(self) == int(other) and isinstance(other, SizeInt):
+        if _plain(self) == _plain(other) and isinstance(other, SizeInt):
             self.__eq__(other)
-        return compare(int(self), int(other))
+        return compare(_plain(self), _plain(other))
 
     return method
 
@@ -189,7 +199,7 @@ def _arithmetic(sign: str, swapped: bool) -> Callable[[SizeInt, object], Any]:
         if not isinstance(other, int) or isinstance(other, bool):
             return NotImplemented
         left, right = (other, self) if swapped else (self, other)
-        return SizeInt(compute(int(left), int(right)), Derived(sign, expression_of(left), expression_of(right)))
+        return SizeInt(compute(_plain(left), _plain(right)), Derived(sign, expression_of(left), expression_of(right)))
 
     return method
 
@@ -200,7 +210,7 @@ for _sign, _name in (("+", "add"), ("-", "sub"), ("*", "mul"), ("//", "floordiv"
 
 
 def expression_of(value: int) -> Expression:
-    return value.expression if isinstance(value, SizeInt) else Literal(int(value))
+    return value.expression if isinstance(value, SizeInt) else Literal(_plain(value))
 
 
 class Listener(Protocol):
@@ -215,8 +225,11 @@ class Listener(Protocol):
     def looked_up(self, frame: FrameType) -> None:
         """Code looked something up by a size: in a dictionary, or in what a function returned for it before."""
 
-    def factor(self, expression: Expression, value: int, times: float = 1.0) -> None:
-        """A size became a fraction (`C ** -0.5`, `2 / C`: two times): a factor that has to keep its value."""
+    def factor(self, expression: Expression, value: int, times: float = 1.0, certain: bool = True) -> None:
+        """A size became a fraction (`C ** -0.5`, `2 / C`: two times): a factor that has to keep its value.
+
+        It is not certain where the size only became a plain number, of which anything may be made.
+        """
 
 
 _LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
@@ -235,10 +248,15 @@ class heard_by:  # noqa: N801  read as a verb: `with heard_by(listener):`
         _LISTENER.reset(self._token)
 
 
-def _became_factor(size: SizeInt, times: float = 1.0) -> None:
+def _became_factor(size: SizeInt, times: float = 1.0, certain: bool = True) -> None:
     listener = _LISTENER.get()
     if listener is not None:
-        listener.factor(size.expression, int(size), times)
+        listener.factor(size.expression, _plain(size), times, certain)
+
+
+def _plain(size: int) -> int:
+    """The number alone, unheard."""
+    return int.__int__(size)
 
 
 def size_of_dim(dim: Vector | Fixed, size: int) -> int:

@@ -93,7 +93,7 @@ def folded(space: LabelSpace, tape: Tape) -> tuple[Fold, ...]:
         if found and found[0] in refused:
             reason = f"{FACTOR}, and {refused[found[0]]}"
             _stays(space, factor.expression, factor.value, factor.operation, reason)
-        elif not found and not isinstance(factor.expression, OfAttribute) and _matters(tape, factor.operation):
+        elif not found and _has_to_stay(tape, factor):
             _stays(space, factor.expression, factor.value, factor.operation, FACTOR)
     return tuple(dict.fromkeys(folds.values()))
 
@@ -115,6 +115,11 @@ def _means(tape: Tape, sites: Iterable[_Site]) -> dict[_Site, Statistic]:
             position = next(n for n, each in enumerate(tape.steps) if each is step)
             found[site] = Statistic(site.size.labels, position, summed[0], site.power)
     return found
+
+
+def _has_to_stay(tape: Tape, factor: Factor) -> bool:
+    """Whether a size of which a factor was made, no step knows which, must not change."""
+    return factor.certain and not isinstance(factor.expression, OfAttribute) and _matters(tape, factor.operation)
 
 
 def _matters(tape: Tape, position: int) -> bool:

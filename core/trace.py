@@ -125,7 +125,8 @@ def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
     folds = folded(run.space, run.tape)
     couplings = couplings_of(run.space, components)
     sides = np.zeros(run.space.count, dtype=np.int64)
-    for labels, side in run.roles:
+    # what a layer reads is its input side, whatever products its weight is a part of beside
+    for labels, side in sorted(run.roles, key=lambda role: role[1] == "in"):
         sides[labels[labels >= 0]] = 1 if side == "in" else 2
     record = Record(
         space=run.space,

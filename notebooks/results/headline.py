@@ -32,7 +32,7 @@ SPEED_UPS = (2.57, 2.11)
 EPOCHS = (9.0, 3.0, 4.0)
 SEED = 0
 DISTILLED = "plain, distilled"  # recovered with the answers of the network before the cut
-BY_TAYLOR = "plain, by Taylor"  # ranked by what the loss on some batches says, groups compared as they are
+BY_TAYLOR = ("plain", "weak group sparsity")  # branches that are cut once more, ranked by the loss on some batches
 RATED_BATCHES = 30
 STRENGTHS = {"group sparsity": 5e-4, "weak group sparsity": 1e-4, "plain": 0.0}  # of the branches
 
@@ -71,6 +71,7 @@ def branch(task: Task, model: nn.Module, epochs: float, strength: float, checkpo
 
 
 def by_taylor(task: Task, graph: DependencyGraph) -> Scores:
+    """First-order Taylor; groups are compared by the loss itself, so without normalisation."""
     batches = task.batches(0)[:RATED_BATCHES]
     return score(graph, "taylor", normalise="none", batches=batches, loss=task.loss)
 
@@ -87,7 +88,7 @@ def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) ->
     ways: dict[str, tuple[Task, nn.Module, Rate]] = {
         **{name: (after, model, magnitude) for name, model in branches.items()},
         DISTILLED: (taught, branches["plain"], magnitude),
-        BY_TAYLOR: (after, branches["plain"], partial(by_taylor, after)),
+        **{f"{name}, by Taylor": (after, branches[name], partial(by_taylor, after)) for name in BY_TAYLOR},
     }
     pruned = {
         (name, "global", speed_up, SEED): partial(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -66,6 +68,38 @@ def sliced(x: Tensor, width: int) -> list[Tensor]:
     return [x[..., n * width : (n + 1) * width] for n in range(3)]
 
 
+class Scaled(nn.Module):
+    """Attention whose factor is made of the width by a function."""
+
+    def __init__(self, factor: Callable[[int], Any]) -> None:
+        super().__init__()
+        self.enter, self.head = nn.Linear(5, 12), nn.Linear(16, 3)
+        self.q, self.k, self.v = (nn.Linear(12, 16) for _ in range(3))
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x).relu()
+        q, k, v = self.q(x), self.k(x), self.v(x)
+        return self.head((q @ k.mT * self.factor(q.shape[-1])).softmax(-1) @ v)
+
+
+class Adapted(nn.Module):
+    """A weight with a product of two added, and each row of the sum taken to a length of its own (DoRA)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.layer = nn.Linear(5, 12), nn.Linear(12, 16)
+        self.down, self.up = nn.Linear(12, 4, bias=False), nn.Linear(4, 16, bias=False)
+        self.length = nn.Parameter(torch.rand(16))
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x).relu()
+        made = self.layer(x) + self.up(self.down(x))
+        weight = self.layer.weight + self.up.weight @ self.down.weight
+        return self.head((made * (self.length / torch.linalg.norm(weight, dim=1))).relu())
+
+
 class LearnedQueries(nn.Module):
     """Queries that are parameters, and stay beside what they attend to: only the keys can take the factor up."""
 
@@ -100,6 +134,9 @@ MODELS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     "chunks": lambda: (PackedProjection(lambda x, width: [*x.chunk(3, -1)]), rows()),
     "split": lambda: (PackedProjection(lambda x, width: [*x.split(width, -1)]), rows()),
     "slices": lambda: (PackedProjection(sliced), rows()),
+    "a plain number": lambda: (Scaled(lambda width: int(width) ** -0.5), rows()),
+    "a number of NumPy's": lambda: (Scaled(lambda width: 1 / np.sqrt(width)), rows()),
+    "adapted": lambda: (Adapted(), rows()),
     "learned queries": lambda: (LearnedQueries(), rows()),
 }
 

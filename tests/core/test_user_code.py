@@ -53,6 +53,17 @@ def graph_network(product: Callable[[Tensor, Tensor], Tensor], given: bool) -> B
     return build
 
 
+def moving_mean(m: Any, x: Tensor) -> Tensor:
+    x = m.a(x).relu()
+    m.kept = 0.9 * m.kept + 0.1 * x.detach().mean(0)
+    return m.out(m.b(x - m.kept).relu())
+
+
+def counted(m: Any, x: Tensor) -> Tensor:
+    m.runs += 1
+    return m.out(m.a(x).relu() * (1 + 1 / m.runs))
+
+
 def gated(x: Tensor, width: int) -> Tensor:
     return torch.tanh(x[:, :width]) * torch.sigmoid(x[:, width:])
 
@@ -341,6 +352,17 @@ CODE: dict[str, Build] = {
         out=nn.Linear(16, 3),
         shift=torch.randn(16),
     ),
+    "a first state as `new` makes it": vectors(
+        lambda m, x: m.out(m.cell(x, m.out.weight.data.new(len(x), m.width).zero_())),
+        torch.randn(4, 12),
+        cell=nn.GRUCell(12, 16),
+        out=nn.Linear(16, 3),
+        width=16,
+    ),
+    "a mean that moves with every run": vectors(
+        moving_mean, torch.randn(4, 12), a=nn.Linear(12, 16), b=nn.Linear(16, 16), out=nn.Linear(16, 3), kept=True
+    ),
+    "runs that are counted": vectors(counted, torch.randn(4, 12), a=nn.Linear(12, 16), out=nn.Linear(16, 3), runs=0),
     "gates by a scripted function": scripted_gates,
     "tensors in containers": vectors(
         lambda m, x: m.out((m.hidden(x) * m.held["gain"] + m.pair[0]).relu()),
