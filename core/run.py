@@ -7,7 +7,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any, NamedTuple
 
@@ -15,24 +15,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from prunescope.core.attributes import OWN_ATTRIBUTES, held_inside, remembered_attributes
+from prunescope.core.attributes import remembered_attributes
 from prunescope.core.graph import Operation
-from prunescope.core.known_layers import sizes_of
-from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Locked, Vector
+from prunescope.core.held_tensors import registered_tensors, tensor_attributes
+from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
+from prunescope.core.layer_sizes import resolve_layer_sizes
 from prunescope.core.preserve import Watch, uncompiled
 from prunescope.core.rules import Call, Rule, rule_for
 from prunescope.core.rules.table import operation_name, tensors_in
 from prunescope.core.shapes import READS_VALUES, without_values
 from prunescope.core.size_calls import SizeCalls, functions_in_the_open
-from prunescope.core.sizes import (
-    AttributeKey,
-    Expression,
-    Literal,
-    attributes_in,
-    expression_of,
-    heard_by,
-    substituted,
-)
+from prunescope.core.sizes import heard_by
 from prunescope.core.sources import source_line
 from prunescope.core.tape import Operands, Step, Tape, Value
 
@@ -104,9 +97,9 @@ class Run(Watch):
         self.calls: Counter[str] = Counter()
         self.thread = get_ident()  # that runs the model
         self.values: dict[int, tuple[weakref.ref[Tensor], Value]] = {}  # by id, which another tensor may take over
-        self.named_parameters = _named_tensors(self.modules, "_parameters")
+        self.named_parameters = registered_tensors(self.modules, "_parameters")
         # of several names for one tensor, the first
-        others = [*_named_tensors(self.modules, "_buffers"), *tensor_attributes(self.modules)]
+        others = [*registered_tensors(self.modules, "_buffers"), *tensor_attributes(self.modules)]
         self.known = {id(tensor): (name, True) for name, tensor in reversed(others)}
         self.known |= {id(tensor): (name, False) for name, tensor in reversed(self.named_parameters)}
         self.dims_by_id: dict[int, Dims] = {}
@@ -128,7 +121,7 @@ class Run(Watch):
         self._enter_inputs(call)
         with without_fused_paths(self.paths), self._module_hooks(), self._remembering_sizes(), self:
             result = self.model(*args, **kwargs)
-            self._read_layer_sizes()
+            resolve_layer_sizes(self.space, self.modules, lambda tensor: id(tensor) in self.dims_by_id)
         # what no call of torch's own functions led to has no bounds that could be read
         for taken in self.space.slices:
             self.space.lock(taken.labels, BY_POSITION)
@@ -137,32 +130,6 @@ class Run(Watch):
         self.space.slices.clear()
         self.space.repeats.clear()
         self._leave_outputs(result)
-
-    def _read_layer_sizes(self) -> None:
-        """Size attributes of torch's own layers (`in_features`) are sizes of dimensions, which a cut changes."""
-        space = self.space
-        asked = [*(use.expression for use in space.uses), *(factor.expression for factor in space.factors)]
-        keys = dict.fromkeys(found.key for expression in asked for found in attributes_in(expression))
-        known = {key: size for key in keys if (size := self._layer_size(key)) is not None}
-        if not known:
-            return
-        space.factors = [replace(each, expression=substituted(each.expression, known)) for each in space.factors]
-        uses = [replace(each, expression=substituted(each.expression, known)) for each in space.uses]
-        space.uses = [use for use in uses if not isinstance(use.expression, Literal)]
-        for use in uses:
-            if isinstance(use.expression, Literal) and not isinstance(use.wanted, int):
-                reason = f"its size is that of a layer's dimension that cannot be cut ({use.text})"
-                space.locks.append(Locked(use.wanted[use.wanted >= 0], reason, use.operation))
-
-    def _layer_size(self, key: AttributeKey) -> Expression | None:
-        """The size that an attribute is by definition, where the weight was read."""
-        module = self.modules[key.module]
-        if id(module._parameters.get("weight")) not in self.dims_by_id:
-            return None
-        value = sizes_of(module).get(key.name)
-        for step in key.trail if value is not None else ():
-            value = held_inside(value, step)
-        return None if value is None else expression_of(value)
 
     def _enter_inputs(self, call: Any) -> None:
         for leaf in tree_leaves(call):
@@ -393,33 +360,6 @@ def _reads_mask(name: str, read: Operands) -> bool:
         return False
     masks = (index.dtype in (torch.bool, torch.uint8) for index in read.tensors[1:])
     return any(is_mask and value.is_hollow for is_mask, value in zip(masks, read.values[1:], strict=True))
-
-
-def _named_tensors(modules: Mapping[str, nn.Module], registry: str) -> list[tuple[str, Tensor]]:
-    """Full name and tensor of all parameters, or of all buffers: `registry` is where a module holds them."""
-    return [
-        (f"{path}.{name}" if path else name, tensor)
-        for path, module in modules.items()
-        for name, tensor in vars(module)[registry].items()
-        if tensor is not None
-    ]
-
-
-def tensor_attributes(modules: Mapping[str, nn.Module]) -> list[tuple[str, Tensor]]:
-    """Full name and tensor of those that modules hold as plain attributes, where others would register a buffer.
-
-    Those in a tuple, list or dictionary as well (the states that a recurrent layer begins with).
-    """
-    found: list[tuple[str, Tensor]] = []
-    for path, module in modules.items():
-        for name, value in vars(module).items():
-            if type(value) is Tensor:
-                found.append((f"{path}.{name}" if path else name, value))
-            elif type(value) in (tuple, list, dict) and value and name not in OWN_ATTRIBUTES:
-                entries = value.items() if isinstance(value, dict) else enumerate(value)
-                inside = [(key, item) for key, item in entries if type(item) is Tensor]
-                found += [(f"{path}.{name}.{key}" if path else f"{name}.{key}", item) for key, item in inside]
-    return found
 
 
 @contextmanager

@@ -18,12 +18,13 @@ from torch.utils._pytree import tree_leaves, tree_map
 from prunescope.core.decisions import Recording, Replaying, SameDraws, relative_difference
 from prunescope.core.errors import VerificationFailed
 from prunescope.core.graph import DependencyGraph
+from prunescope.core.held_tensors import tensor_attributes
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import Vector
 from prunescope.core.preserve import preserved, uncompiled
 from prunescope.core.rebuild import Change, Slices, as_kind, rebuilt
 from prunescope.core.reference import AnotherRun, Reference, kept_of
-from prunescope.core.run import ParameterDims, plain_output, tensor_attributes, without_fused_paths
+from prunescope.core.run import ParameterDims, plain_output, without_fused_paths
 
 TOLERANCE = 1e-5  # largest difference, relative to the largest output
 _ROUNDINGS = 2  # times what rounding alone does to the output, where a model cannot be run in a higher precision

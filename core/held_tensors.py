@@ -1,0 +1,36 @@
+"""The tensors that a model's modules hold, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from prunescope.core.attributes import OWN_ATTRIBUTES
+
+
+def registered_tensors(modules: Mapping[str, nn.Module], registry: str) -> list[tuple[str, Tensor]]:
+    """Full name and tensor of all parameters, or of all buffers: `registry` is where a module holds them."""
+    return [
+        (f"{path}.{name}" if path else name, tensor)
+        for path, module in modules.items()
+        for name, tensor in vars(module)[registry].items()
+        if tensor is not None
+    ]
+
+
+def tensor_attributes(modules: Mapping[str, nn.Module]) -> list[tuple[str, Tensor]]:
+    """Full name and tensor of those that modules hold as plain attributes, where others would register a buffer.
+
+    Those in a tuple, list or dictionary as well (the states that a recurrent layer begins with).
+    """
+    found: list[tuple[str, Tensor]] = []
+    for path, module in modules.items():
+        for name, value in vars(module).items():
+            if type(value) is Tensor:
+                found.append((f"{path}.{name}" if path else name, value))
+            elif type(value) in (tuple, list, dict) and value and name not in OWN_ATTRIBUTES:
+                entries = value.items() if isinstance(value, dict) else enumerate(value)
+                inside = [(key, item) for key, item in entries if type(item) is Tensor]
+                found += [(f"{path}.{name}.{key}" if path else f"{name}.{key}", item) for key, item in inside]
+    return found

@@ -1,0 +1,50 @@
+"""Size attributes of torch's own layers (`in_features`) are sizes of their weights' dimensions: a cut changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from prunescope.core.attributes import held_inside
+from prunescope.core.known_layers import sizes_of
+from prunescope.core.labels import LabelSpace, Locked
+from prunescope.core.sizes import AttributeKey, Expression, Literal, attributes_in, expression_of, substituted
+
+
+def resolve_layer_sizes(
+    space: LabelSpace, modules: Mapping[str, nn.Module], was_read: Callable[[Tensor | None], bool]
+) -> None:
+    """Put the dimensions in the place of such attributes, in all that the code asked; while sizes are remembered.
+
+    Args:
+        space: Of the run; its uses and factors are replaced.
+        modules: Of the model, by path.
+        was_read: Whether the run read a parameter.
+    """
+    asked = [*(use.expression for use in space.uses), *(factor.expression for factor in space.factors)]
+    keys = dict.fromkeys(found.key for expression in asked for found in attributes_in(expression))
+    sizes = {key: _size(modules[key.module], key) for key in keys if was_read(_weight(modules[key.module]))}
+    known = {key: size for key, size in sizes.items() if size is not None}
+    if not known:
+        return
+    space.factors = [replace(each, expression=substituted(each.expression, known)) for each in space.factors]
+    uses = [replace(each, expression=substituted(each.expression, known)) for each in space.uses]
+    space.uses = [use for use in uses if not isinstance(use.expression, Literal)]
+    for use in uses:
+        if isinstance(use.expression, Literal) and not isinstance(use.wanted, int):
+            reason = f"its size is that of a layer's dimension that cannot be cut ({use.text})"
+            space.locks.append(Locked(use.wanted[use.wanted >= 0], reason, use.operation))
+
+
+def _weight(module: nn.Module) -> Tensor | None:
+    return module._parameters.get("weight")
+
+
+def _size(module: nn.Module, key: AttributeKey) -> Expression | None:
+    """The size that an attribute is by definition; None where it is another one's."""
+    value = sizes_of(module).get(key.name)
+    for step in key.trail if value is not None else ():
+        value = held_inside(value, step)
+    return None if value is None else expression_of(value)
