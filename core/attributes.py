@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -34,7 +35,8 @@ def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[Callable
 def held_inside(holder: Any, step: Step) -> Any:
     if isinstance(step, Field):
         # of a module, its class may hold it
-        return vars(holder).get(step.name, getattr(type(holder), step.name, None))
+        own = vars(holder)
+        return own[step.name] if step.name in own else getattr(type(holder), step.name)
     return holder[step.key if isinstance(step, Entry) else step]
 
 
@@ -59,7 +61,7 @@ def _held(module: nn.Module, key: AttributeKey) -> Any:
     try:
         for step in (Field(key.name), *key.trail):
             value = held_inside(value, step)
-    except (LookupError, TypeError):
+    except (AttributeError, LookupError, TypeError):
         return None
     return value
 
@@ -127,12 +129,19 @@ class _Memory:
         self._remember(inner, names, lambda name: replace(key, trail=(*key.trail, step(name))))
 
 
-@cache
 def _class_sizes(kind: type[nn.Module]) -> Mapping[str, Any]:
-    """Integers, and tuples and lists of them, that a class of the user's holds for all its modules."""
+    """Integers, and tuples and lists of them, that a class of the user's holds for all its modules, as they are now."""
+    known: Any = kind
+    found = {name: getattr(kind, name, None) for name in _class_names(known)}
+    return {name: value for name, value in found.items() if _remembered(value, AttributeKey("", name)) is not value}
+
+
+@cache
+def _class_names(kind: type[nn.Module]) -> tuple[str, ...]:
+    """Names under which a class may hold sizes."""
     own = [base for base in reversed(kind.__mro__) if base.__module__.split(".")[0] not in ("torch", "builtins")]
     found = {name: value for base in own for name, value in vars(base).items() if not name.startswith("_")}
-    return {name: value for name, value in found.items() if _remembered(value, AttributeKey("", name)) is not value}
+    return tuple(name for name, value in found.items() if type(value) in _WITH_SIZES or _is_named_tuple(value))
 
 
 _ABSENT = object()
@@ -152,7 +161,7 @@ def _remembered(value: Any, key: AttributeKey) -> Any:
         return SizeInt(value, OfAttribute(key, value)) if value > 1 else value
     if type(value) not in _WITH_SIZES and not _is_named_tuple(value):
         return value
-    if len(value) > _MANY or not any(type(v) in _WITH_SIZES for v in value):
+    if len(value) > _MANY or len(key.trail) > _DEEP or not any(type(v) in _WITH_SIZES for v in value):
         return value
     inner = [_remembered(v, AttributeKey(key.module, key.name, (*key.trail, n))) for n, v in enumerate(value)]
     changed = any(a is not b for a, b in zip(inner, value, strict=True))
@@ -168,7 +177,7 @@ def _inside(value: Any) -> dict[Any, Any] | None:
     if isinstance(value, dict):
         # a long one is a vocabulary, or some other table of numbers that are no sizes
         return value if len(value) <= _MANY else None
-    if isinstance(value, nn.Module | Tensor | type) or callable(value):
+    if isinstance(value, nn.Module | Tensor | type | Enum) or callable(value):
         return None
     plain = hasattr(value, "__dict__") and type(value).__module__.split(".")[0] not in ("torch", "builtins")
     return vars(value) if plain else None

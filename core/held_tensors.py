@@ -30,7 +30,8 @@ def tensor_attributes(modules: Mapping[str, nn.Module]) -> list[tuple[str, Tenso
             if type(value) is Tensor:
                 found.append((f"{path}.{name}" if path else name, value))
             elif type(value) in (tuple, list, dict) and value and name not in OWN_ATTRIBUTES:
-                entries = value.items() if isinstance(value, dict) else enumerate(value)
-                inside = [(key, item) for key, item in entries if type(item) is Tensor]
-                found += [(f"{path}.{name}.{key}" if path else f"{name}.{key}", item) for key, item in inside]
+                # by position: keys may look alike, or have dots as paths have
+                entries = enumerate(value.values() if isinstance(value, dict) else value)
+                inside = [(f"{name}[{n}]", item) for n, item in entries if type(item) is Tensor]
+                found += [(f"{path}.{entry}" if path else entry, item) for entry, item in inside]
     return found

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from prunescope.core.attributes import held_inside
 from prunescope.core.known_layers import sizes_of
 from prunescope.core.labels import LabelSpace, Locked
-from prunescope.core.sizes import AttributeKey, Expression, Literal, attributes_in, expression_of, substituted
+from prunescope.core.sizes import Expression, Literal, OfAttribute, attributes_in, expression_of, heard_by, substituted
 
 
 def resolve_layer_sizes(
@@ -24,27 +24,26 @@ def resolve_layer_sizes(
         was_read: Whether the run read a parameter.
     """
     asked = [*(use.expression for use in space.uses), *(factor.expression for factor in space.factors)]
-    keys = dict.fromkeys(found.key for expression in asked for found in attributes_in(expression))
-    sizes = {key: _size(modules[key.module], key) for key in keys if was_read(_weight(modules[key.module]))}
+    attributes = dict.fromkeys(found for expression in asked for found in attributes_in(expression))
+    read = [found for found in attributes if was_read(modules[found.key.module]._parameters.get("weight"))]
+    with heard_by(None):
+        sizes = {found.key: _size(modules[found.key.module], found) for found in read}
     known = {key: size for key, size in sizes.items() if size is not None}
     if not known:
         return
     space.factors = [replace(each, expression=substituted(each.expression, known)) for each in space.factors]
-    uses = [replace(each, expression=substituted(each.expression, known)) for each in space.uses]
-    space.uses = [use for use in uses if not isinstance(use.expression, Literal)]
-    for use in uses:
+    uses, space.uses = space.uses, []
+    for use in (replace(each, expression=substituted(each.expression, known)) for each in uses):
         if isinstance(use.expression, Literal) and not isinstance(use.wanted, int):
             reason = f"its size is that of a layer's dimension that cannot be cut ({use.text})"
             space.locks.append(Locked(use.wanted[use.wanted >= 0], reason, use.operation))
+        elif not isinstance(use.expression, Literal):
+            space.uses.append(use)
 
 
-def _weight(module: nn.Module) -> Tensor | None:
-    return module._parameters.get("weight")
-
-
-def _size(module: nn.Module, key: AttributeKey) -> Expression | None:
-    """The size that an attribute is by definition; None where it is another one's."""
-    value = sizes_of(module).get(key.name)
-    for step in key.trail if value is not None else ():
+def _size(module: nn.Module, attribute: OfAttribute) -> Expression | None:
+    """The size that an attribute is by definition; None where it is another one's, or has another value."""
+    value = sizes_of(module).get(attribute.key.name)
+    for step in attribute.key.trail if value is not None else ():
         value = held_inside(value, step)
-    return None if value is None else expression_of(value)
+    return None if value is None or value != attribute.value else expression_of(value)

@@ -46,7 +46,7 @@ def _followed(value: Any, memo: _Memo) -> Any:
     if id(value) in memo or not _reaches(value, memo, set()):
         return memo.get(id(value), value)
     if isinstance(value, weakref.ReferenceType):
-        return weakref.ref(memo[id(value())])
+        return weakref.ref(_followed(value(), memo), value.__callback__)
     if isinstance(value, MethodType):
         return MethodType(_followed(value.__func__, memo), _followed(value.__self__, memo))
     if isinstance(value, partial):

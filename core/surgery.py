@@ -138,7 +138,7 @@ def _done(graph: DependencyGraph, plan: Plan, verify: bool) -> Pruned:
     changes = _changes(graph, removed, folds)
     pruned = rebuilt(graph.model, {id(change.tensor): change.made(change.tensor) for change in changes.values()})
     folded: list[Repair | Folded] = [fold for found in folds.values() for fold in found]
-    repairs = [*_repair(pruned, attributes), *folded]
+    repairs = [*_repair(graph.model, pruned, attributes), *folded]
     verification = verified(graph, pruned, changes, gone) if verify else None
     return Pruned(pruned, plan, tuple(repairs), verification, graph)
 
@@ -273,11 +273,8 @@ def _settled(graph: DependencyGraph, plan: Plan) -> Mapping[AttributeKey, int]:
     )
 
 
-def _repair(
-    model: nn.Module,
-    attributes: Mapping[AttributeKey, int],
-) -> tuple[Repair, ...]:
-    modules = dict(model.named_modules())
+def _repair(original: nn.Module, model: nn.Module, attributes: Mapping[AttributeKey, int]) -> tuple[Repair, ...]:
+    modules, before = dict(model.named_modules()), dict(original.named_modules())
     repairs: dict[tuple[str, str], Repair] = {}
     by_module: dict[str, list[AttributeKey]] = {}
     for key in attributes:
@@ -285,28 +282,46 @@ def _repair(
     origins = [copied_from(path, modules[path], keys) for path, keys in by_module.items()]
     in_copies = {origin: attributes[key] for found in origins for key, origin in found.items()}
     for key, value in {**attributes, **in_copies}.items():
-        _set_inside(repairs, key, modules[key.module], value)
+        _set_inside(repairs, key, modules[key.module], value, before[key.module])
     for path, module in modules.items():
+        meant = sizes_of(before[path])
         for attribute, value in sizes_of(module).items():
-            _set(repairs, path, module, attribute, value)
+            # a class may mean something else by it
+            if getattr(before[path], attribute) == meant[attribute]:
+                _set(repairs, path, module, attribute, value)
     return tuple(repairs.values())
 
 
-def _set_inside(repairs: dict[tuple[str, str], Repair], key: AttributeKey, module: nn.Module, value: int) -> None:
-    """Set an attribute of a module, or what it holds: an entry of a container, an attribute of an object."""
+def _set_inside(
+    repairs: dict[tuple[str, str], Repair], key: AttributeKey, module: nn.Module, value: int, original: nn.Module
+) -> None:
+    """Set an attribute of a module, or what it holds: an entry of a container, an attribute of an object.
+
+    Raises:
+        BadInput: the holder is the original's own, because its class gives itself for a copy.
+    """
     if not key.trail:
         _set(repairs, key.module, module, key.name, value)
         return
     steps: tuple[Step, ...] = (Field(key.name), *key.trail)
     holders: list[Any] = [module]
+    theirs: list[Any] = [original]
     for step in steps[:-1]:
         holders.append(held_inside(holders[-1], step))
+        theirs.append(held_inside(theirs[-1], step))
     before = held_inside(holders[-1], steps[-1])
     if before == value:
         return
     # a tuple cannot be changed in place: it is made anew, and so is what holds it
     changed: Any = value
-    for holder, step in zip(reversed(holders), reversed(steps), strict=True):
+    for holder, its, step in zip(reversed(holders), reversed(theirs), reversed(steps), strict=True):
+        if isinstance(step, Field | Entry) and holder is its:
+            raise BadInput(
+                asked=f"set {key} to {value} in a copy of the model",
+                found=f"the copy shares the {type(holder).__name__} that holds it with the original",
+                where=f"module {key.module}" if key.module else "the model",
+                what_to_do="let its class make copies (no __deepcopy__ that gives the object itself)",
+            )
         if isinstance(step, Field):
             # as the object holds it: it may not be meant to be changed
             vars(holder)[step.name] = changed

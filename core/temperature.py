@@ -6,7 +6,7 @@ else, they take up the change: their rows are multiplied by what the factor lose
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -191,8 +191,12 @@ def _factor_of(number: float, position: int, by_base: Mapping[float, Sequence[Fa
     """The last factor before a step that the number is a power of, and the power."""
     for base, factors in by_base.items():
         power = next((power for power in _POWERS if isclose(base**power, number, rel_tol=1e-6)), None)
-        before = bisect_right(factors, position, key=lambda factor: factor.operation)
-        if power is not None and before:
+        if power is None:
+            continue
+        # a size that the step itself is given was heard with it; what the code computed, before it
+        bisect = bisect_right if abs(power) == 1 else bisect_left
+        before = bisect(factors, max(position, 1), key=lambda factor: factor.operation)
+        if before:
             return factors[before - 1], power
     return None
 
@@ -212,7 +216,7 @@ def _multiplied_by(step: Step) -> float | None:
 def _fold(tape: Tape, site: _Site, of_step: Mapping[int, _Site]) -> tuple[Fold, list[_Site]]:
     """The first way to take up a factor that works, with all sites that it serves. Raises NotLinear."""
     reason = "nothing before it has a scale that it could be folded into"
-    for way in islice(_ways(tape, site.scaled, _DEPTH), _WAYS):
+    for way in _ways(tape, site.scaled, _DEPTH, {}):
         leaves = [value for value in way if value in tape.leaves]
         try:
             rows = {leaf: found for leaf in leaves if (found := _rows(tape, leaf, site, set(way))) is not None}
@@ -225,11 +229,21 @@ def _fold(tape: Tape, site: _Site, of_step: Mapping[int, _Site]) -> tuple[Fold, 
     raise NotLinear(reason)
 
 
-def _ways(tape: Tape, value: Value, depth: int) -> Iterator[tuple[Value, ...]]:
-    """Ways from parameters to a value that they scale together, as the values on them.
+def _ways(
+    tape: Tape, value: Value, depth: int, known: dict[Value, tuple[tuple[Value, ...], ...]]
+) -> tuple[tuple[Value, ...], ...]:
+    """Some ways from parameters to a value that they scale together, as the values on them; `known`: those so far.
 
     They come by one operand of every product, a weight rather than what it is applied to.
     """
+    if value not in known:
+        known[value] = tuple(islice(_ways_to(tape, value, depth, known), _WAYS))
+    return known[value]
+
+
+def _ways_to(
+    tape: Tape, value: Value, depth: int, known: dict[Value, tuple[tuple[Value, ...], ...]]
+) -> Iterator[tuple[Value, ...]]:
     if value in tape.leaves:
         yield (value,)
         return
@@ -242,7 +256,7 @@ def _ways(tape: Tape, value: Value, depth: int) -> Iterator[tuple[Value, ...]]:
         operands = sorted((step.operands[position] for position in term), key=_parameters_in)
         # beside a weight nothing else is looked at: a network may be long
         operands = operands[:1] if _parameters_in(operands[0]) == 1 else operands
-        found = _in_turn([_ways(tape, operand, depth - 1) for operand in operands])
+        found = _in_turn([_ways(tape, operand, depth - 1, known) for operand in operands])
         # what is put beside others may be no part of what comes next
         of_terms.append(tuple(islice(found, _WAYS)) or (((),) if rule.apart else ()))
     # pieces of one value are likely to be reached alike: those ways come first
@@ -259,7 +273,7 @@ def _parameters_in(value: Value) -> float:
     return len(value.made_of) if value.made_of and value.producer is None else inf
 
 
-def _in_turn(ways: Sequence[Iterator[tuple[Value, ...]]]) -> Iterator[tuple[Value, ...]]:
+def _in_turn(ways: Sequence[Sequence[tuple[Value, ...]]]) -> Iterator[tuple[Value, ...]]:
     """The first of each, the second of each, and so on."""
     for part in zip_longest(*ways):
         yield from (way for way in part if way is not None)

@@ -100,6 +100,18 @@ class Adapted(nn.Module):
         return self.head((made * (self.length / torch.linalg.norm(weight, dim=1))).relu())
 
 
+class Folded(nn.Linear):
+    """Its `in_features` are those of what it is given, twice as many as its weight's."""
+
+    def __init__(self) -> None:
+        super().__init__(8, 16)
+        self.in_features = 16
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.reshape(-1, self.in_features)
+        return functional.linear(x[:, ::2] + x[:, 1::2], self.weight, self.bias)
+
+
 class LearnedQueries(nn.Module):
     """Queries that are parameters, and stay beside what they attend to: only the keys can take the factor up."""
 
@@ -159,3 +171,27 @@ def test_half_of_every_width_goes_and_the_rest_equals_the_original_without_it(na
     }
     assert all(len(removal.units) == graph.group(removal.group).size // 2 for removal in result.plan.removals)
     assert len(result.plan.removals) == len([group for group in graph.groups if group.option == 0])
+
+
+def test_a_size_of_another_meaning_than_torchs_stays_as_the_code_has_it() -> None:
+    model = nn.Sequential(nn.Linear(5, 16), Folded(), nn.ReLU(), nn.Linear(16, 3)).eval()
+    graph = trace(model, torch.randn(4, 5))
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert result.model[1].out_features == 8
+
+
+def test_a_factor_behind_sums_of_sums_is_looked_for_once_a_value() -> None:
+    class Sums(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(5, 16), nn.Linear(16, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = z = self.a(x)
+            for _ in range(18):
+                # by each of both operands: 2 ** 18 ways
+                z = 0.5 * (z + z.flip(0))
+            return self.b(z * x.shape[1] ** -0.5)
+
+    graph = trace(Sums().eval(), torch.randn(4, 5))
+    assert prune(graph.model, plan(graph, score(graph), ratio=0.5)).model.a.out_features == 8

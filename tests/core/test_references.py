@@ -87,10 +87,19 @@ def weak_parent(model: Any) -> None:
     model.inside = lambda x: x * parent().gain
 
 
+def weak_function(model: Any) -> None:
+    def scaled(x: Tensor) -> Tensor:
+        return x * model.gain
+
+    model.weak, model.strong = weakref.ref(scaled), scaled
+    model.inside = lambda x: model.weak()(x)
+
+
 @pytest.mark.parametrize(
     "prepare",
     [
         closure, default, recursive, bound_inside, in_containers, hook, hook_that_collects, kept_handle, weak_parent,
+        weak_function,
     ],
 )  # fmt: skip
 def test_a_pruned_model_holds_nothing_of_the_original(prepare: Callable[[Any], None]) -> None:
@@ -138,3 +147,22 @@ def test_what_cannot_be_copied_is_named() -> None:
     graph = trace(model, torch.randn(2, 4))
     with pytest.raises(BadInput, match="attribute lock, of type lock, cannot be copied"):
         prune(model, plan(graph, score(graph), ratio=0.5))
+
+
+def test_a_holder_that_gives_itself_for_a_copy_is_refused_and_stays_as_it_was() -> None:
+    class Shared:
+        def __init__(self) -> None:
+            self.width = 16
+
+        def __deepcopy__(self, memo: dict[int, Any]) -> Shared:
+            return self
+
+    def prepare(model: Any) -> None:
+        model.shared = Shared()
+        model.inside = lambda x: x.view(-1, model.shared.width)
+
+    model = Layers(prepare).eval()
+    graph = trace(model, torch.randn(2, 4))
+    with pytest.raises(BadInput, match="the copy shares the Shared"):
+        prune(model, plan(graph, score(graph), ratio=0.5))
+    assert model.shared.width == 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -252,3 +253,14 @@ def test_what_another_thread_runs_meanwhile_is_no_part_of_the_graph() -> None:
     for graph in graphs:
         assert [layer.name for layer in graph.layers] == [layer.name for layer in quiet.layers]
         assert str(graph) == str(quiet)
+
+
+def test_traces_of_several_threads_leave_torch_as_it_was() -> None:
+    functional, scripted = torch.nn.functional, torch.jit.ScriptFunction
+    before = functional.has_torch_function, scripted.__call__
+    inputs = torch.randn(2, 4)
+    models = [nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval() for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = [*pool.map(lambda n: len(trace(models[n % 4], inputs).groups), range(24))]
+    assert found == [1] * 24
+    assert (functional.has_torch_function, scripted.__call__) == before
