@@ -51,7 +51,7 @@ def _followed(value: Any, memo: _Memo) -> Any:
         return MethodType(_followed(value.__func__, memo), _followed(value.__self__, memo))
     if isinstance(value, partial):
         keywords = {name: _followed(item, memo) for name, item in value.keywords.items()}
-        return partial(_followed(value.func, memo), *(_followed(item, memo) for item in value.args), **keywords)
+        return type(value)(_followed(value.func, memo), *(_followed(item, memo) for item in value.args), **keywords)
     return _function(value, memo)
 
 
@@ -63,7 +63,9 @@ def _function(function: FunctionType, memo: _Memo) -> FunctionType:
     made.__qualname__, made.__doc__, made.__module__ = function.__qualname__, function.__doc__, function.__module__
     made.__dict__.update(function.__dict__)
     made.__defaults__ = function.__defaults__ and tuple(_followed(item, memo) for item in function.__defaults__)
-    made.__kwdefaults__ = {name: _followed(item, memo) for name, item in (function.__kwdefaults__ or {}).items()}
+    made.__annotations__ = function.__annotations__
+    if function.__kwdefaults__:
+        made.__kwdefaults__ = {name: _followed(item, memo) for name, item in function.__kwdefaults__.items()}
     for cell, before in zip(cells, function.__closure__ or (), strict=True):
         if _is_filled(before):
             cell.cell_contents = _followed(before.cell_contents, memo)

@@ -20,11 +20,12 @@ from prunescope.core.graph import Operation
 from prunescope.core.held_tensors import registered_tensors, tensor_attributes
 from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.layer_sizes import resolve_layer_sizes
+from prunescope.core.open_functions import functions_in_the_open
 from prunescope.core.preserve import Watch, uncompiled
 from prunescope.core.rules import Call, Rule, rule_for
 from prunescope.core.rules.table import operation_name, tensors_in
 from prunescope.core.shapes import READS_VALUES, without_values
-from prunescope.core.size_calls import SizeCalls, functions_in_the_open
+from prunescope.core.size_calls import SizeCalls
 from prunescope.core.sizes import heard_by
 from prunescope.core.sources import source_line
 from prunescope.core.tape import Operands, Step, Tape, Value

@@ -210,7 +210,7 @@ for _sign, _name in (("+", "add"), ("-", "sub"), ("*", "mul"), ("//", "floordiv"
 
 
 def expression_of(value: int) -> Expression:
-    return value.expression if isinstance(value, SizeInt) else Literal(_plain(value))
+    return value.expression if isinstance(value, SizeInt) else Literal(int(value))
 
 
 class Listener(Protocol):

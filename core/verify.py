@@ -74,17 +74,15 @@ def verified(
     with preserved(graph.model), preserved(pruned):
         for model in (reference, twin, pruned):
             model.eval()
-        # a model may count its runs, or keep what it saw: those that are compared begin alike
-        with preserved(pruned):
+        # a model may count its runs, or keep what it saw: those that are compared begin as they were before these
+        with preserved(graph.model), preserved(pruned), preserved(reference):
             shapes = _shapes(_run_pruned(pruned, call, graph))
-        # how many boxes there are is for the comparison with the reference, not with the original
-        if shapes != graph.record.output_shapes and not graph.record.decides_by_values:
-            raise _failed(graph, f"its output shapes are {shapes}, the original's {graph.record.output_shapes}")
-        with preserved(graph.model), preserved(pruned):
+            # how many boxes there are is for the comparison with the reference, not with the original
+            if shapes != graph.record.output_shapes and not graph.record.decides_by_values:
+                raise _failed(graph, f"its output shapes are {shapes}, the original's {graph.record.output_shapes}")
             training = _runs_in_training(graph, pruned, call)
-        batch = _second_batch(call)
-        larger = _larger(call, batch) if batch else None
-        with preserved(reference):
+            batch = _second_batch(call)
+            larger = _larger(call, batch) if batch else None
             if larger is not None and not _runs(reference, larger):
                 batch, larger = None, None
         if any(parameter.is_meta for parameter in pruned.parameters()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -166,6 +167,23 @@ def test_sizes_that_a_class_holds_for_all_its_modules_are_repaired_in_the_pruned
     assert (result.model.sizes, result.model.shape) == (Sizes(8, 1), [8, 1])
     assert (Fixed.sizes, Fixed.shape) == (Sizes(16, 2), [16, 1])
     assert {"sizes", "shape"}.isdisjoint(vars(graph.model))
+
+
+@pytest.mark.parametrize("bound", [4, np.int64(4), torch.tensor(4)], ids=["int", "NumPy", "tensor"])
+def test_a_bound_of_any_kind_that_is_a_number_locks_what_it_counts(bound: Any) -> None:
+    class Halves(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(4, 16), nn.Linear(16, 8), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.b(self.a(x).relu())
+            return self.c(torch.cat([x[:, :bound].relu(), x[:, bound:].tanh()], dim=1))
+
+    graph = trace(Halves().eval(), torch.randn(2, 4))
+    result = prune(graph.model, plan(graph, score(graph), ratio=0.5))
+    assert (result.model.a.out_features, result.left_out) == (8, ())
+    assert {lock.units for lock in graph.locks if lock.parameter == "b.weight" and lock.dim == 0} == {4}
 
 
 def test_a_hidden_state_made_in_code_follows_the_width() -> None:

@@ -1,0 +1,55 @@
+"""Functions that hide calls from a trace, torch's own and scripted ones, run as the Python that they are written in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import torch
+
+
+class _Patches:
+    """Of torch's own functions, while any thread traces."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.traces = 0  # that run now
+        self.stack = ExitStack()  # what puts everything back
+
+
+_PATCHES = _Patches()
+
+
+@contextmanager
+def functions_in_the_open() -> Iterator[None]:
+    """Calls inside functions are seen, of torch's functionals that are written in Python and of scripted functions."""
+    with _PATCHES.lock:
+        _PATCHES.traces += 1
+        if _PATCHES.traces == 1:
+            _open_functions(_PATCHES.stack)
+    try:
+        yield
+    finally:
+        with _PATCHES.lock:
+            _PATCHES.traces -= 1
+            if not _PATCHES.traces:
+                _PATCHES.stack.close()
+
+
+def _open_functions(stack: ExitStack) -> None:
+    functional = torch.nn.functional
+    for name in ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic"):
+        stack.callback(setattr, functional, name, getattr(functional, name))
+        setattr(functional, name, lambda *values: False)
+    scripted: Any = torch.jit.ScriptFunction
+    call = scripted.__call__
+    stack.callback(setattr, scripted, "__call__", call)
+
+    def as_written(function: Any, *args: Any, **kwargs: Any) -> Any:
+        # where torch's own compiler finds what a function was scripted from
+        return getattr(function, "_torchdynamo_inline", partial(call, function))(*args, **kwargs)
+
+    scripted.__call__ = as_written
