@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,20 @@ import torch
 from torch import nn
 
 from notebooks.results import fashion
-from notebooks.results.study import ORIGINAL, Rate, Run, Task, logged, magnitude, run, train, trained, trained_on
+from notebooks.results.study import (
+    ORIGINAL,
+    Key,
+    Rate,
+    Run,
+    Task,
+    logged,
+    magnitude,
+    recover,
+    run,
+    train,
+    trained,
+    trained_on,
+)  # fmt: skip
 from prunescope.core import score, trace
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.importance import Scores
@@ -31,7 +45,9 @@ HERE = Path(__file__).parent
 SPEED_UPS = (2.57, 2.11)
 EPOCHS = (9.0, 3.0, 4.0)
 SEED = 0
-DISTILLED = "plain, distilled"  # recovered with the answers of the network before the cut
+# recovered with the answers of the original that was trained on, and the same done to the original itself
+DISTILLED = "plain, by Taylor, distilled"
+ORIGINAL_DISTILLED = "original, distilled"
 BY_TAYLOR = ("plain", "weak group sparsity")  # branches that are cut once more, ranked by the loss on some batches
 RATED_BATCHES = 30
 STRENGTHS = {"group sparsity": 5e-4, "weak group sparsity": 1e-4, "plain": 0.0}  # of the branches
@@ -77,36 +93,46 @@ def by_taylor(task: Task, graph: DependencyGraph) -> Scores:
 
 
 def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) -> list[Run]:
-    base = trained(task, SEED, log.parent)
+    folder = log.parent
+    base = trained(task, SEED, folder)
     after = replace(task, epochs=task.epochs + epochs)
     branches = {
-        name: branch(task, base, epochs, strength, log.parent / f"{task.name}-{name}.pt")
+        name: branch(task, base, epochs, strength, folder / f"{task.name}-{name}.pt")
         for name, strength in STRENGTHS.items()
     }
-    # the network before the cut is the teacher: it has had no epoch more than what is cut
-    taught = replace(after, loss=distilled(after.loss, branches["plain"]))
-    ways: dict[str, tuple[Task, nn.Module, Rate]] = {
-        **{name: (after, model, magnitude) for name, model in branches.items()},
-        DISTILLED: (taught, branches["plain"], magnitude),
-        **{f"{name}, by Taylor": (after, branches[name], partial(by_taylor, after)) for name in BY_TAYLOR},
+    original, uncut = branches["plain"], folder / f"{task.name}-uncut.pt"
+
+    def taught() -> Task:
+        teacher = copy.deepcopy(original)
+        recover(after, teacher, SEED, uncut)  # done before: read from its checkpoint
+        return replace(after, loss=distilled(after.loss, teacher))
+
+    def untaught() -> Task:
+        return after
+
+    def cut(recovery: Callable[[], Task], model: nn.Module, rate: Rate, name: str, speed_up: float) -> Run:
+        checkpoint = folder / f"{task.name}-{name}-{speed_up}.pt"
+        return run(recovery(), model, SEED, name, "global", speed_up, rate, checkpoint)
+
+    def again() -> Run:
+        return trained_on(taught(), original, SEED, folder / f"{task.name}-{ORIGINAL_DISTILLED}.pt", ORIGINAL_DISTILLED)
+
+    rated = partial(by_taylor, after)
+    ways: dict[str, tuple[Callable[[], Task], nn.Module, Rate]] = {
+        **{name: (untaught, model, magnitude) for name, model in branches.items()},
+        **{f"{name}, by Taylor": (untaught, branches[name], rated) for name in BY_TAYLOR},
+        DISTILLED: (taught, original, rated),
     }
-    pruned = {
-        (name, "global", speed_up, SEED): partial(
-            run,
-            recovery,
-            model,
-            SEED,
-            name,
-            "global",
-            speed_up,
-            rate,
-            log.parent / f"{task.name}-{name}-{speed_up}.pt",
-        )
-        for speed_up in speed_ups
-        for name, (recovery, model, rate) in ways.items()
+    wanted: dict[Key, Callable[[], Run]] = {
+        (ORIGINAL, "", 1.0, SEED): partial(trained_on, after, original, SEED, uncut),
+        (ORIGINAL_DISTILLED, "", 1.0, SEED): again,
+        **{
+            (name, "global", speed_up, SEED): partial(cut, *way, name, speed_up)
+            for speed_up in speed_ups
+            for name, way in ways.items()
+        },
     }
-    uncut = partial(trained_on, after, branches["plain"], SEED, log.parent / f"{task.name}-uncut.pt")
-    return list(logged(log, task, {(ORIGINAL, "", 1.0, SEED): uncut, **pruned}))
+    return list(logged(log, task, wanted))
 
 
 if __name__ == "__main__":

@@ -130,9 +130,15 @@ def run(
     return _finished(task, model, cut, (method, scope, speed_up, seed), started, checkpoint)
 
 
-def trained_on(task: Task, model: nn.Module, seed: int, checkpoint: Path | None = None) -> Run:
+def trained_on(task: Task, model: nn.Module, seed: int, checkpoint: Path | None = None, method: str = ORIGINAL) -> Run:
     """The original with the extra epochs that pruned networks get."""
-    return _finished(task, model, copy.deepcopy(model), (ORIGINAL, "", 1.0, seed), time.perf_counter(), checkpoint)
+    return _finished(task, model, copy.deepcopy(model), (method, "", 1.0, seed), time.perf_counter(), checkpoint)
+
+
+def recover(task: Task, model: nn.Module, seed: int, checkpoint: Path | None = None) -> None:
+    """The epochs after the cut; goes on from a checkpoint where there is one."""
+    torch.manual_seed(seed)
+    train(task, model, task.tuning_epochs, task.rate / 4, begun=task.epochs, checkpoint=checkpoint)
 
 
 def _finished(
@@ -140,8 +146,7 @@ def _finished(
 ) -> Run:
     after_cut = task.accuracy(model, "validation")
     after_statistics = task.accuracy(_with_new_statistics(task, model), "validation")
-    torch.manual_seed(key[-1])
-    train(task, model, task.tuning_epochs, task.rate / 4, begun=task.epochs, checkpoint=checkpoint)
+    recover(task, model, key[-1], checkpoint)
     seconds = time.perf_counter() - started
     before, now = latency([original, model], task.example_inputs, threads=1)
     return Run(

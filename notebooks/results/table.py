@@ -96,8 +96,9 @@ def _cells(runs: Iterable[Run]) -> list[list[Run]]:
 def _row(cell: Sequence[Run]) -> str:
     first = cell[0]
     speed_up = mean(1 / run.macs for run in cell)
-    after = "" if first.method == ORIGINAL else f"{100 * mean(run.after_cut for run in cell):.1f}"
-    known = [] if first.method == ORIGINAL else [s for run in cell if (s := run.after_statistics) is not None]
+    uncut = first.speed_up == 1
+    after = "" if uncut else f"{100 * mean(run.after_cut for run in cell):.1f}"
+    known = [] if uncut else [s for run in cell if (s := run.after_statistics) is not None]
     anew = f"{100 * mean(known):.1f}" if known else ""
     shares = (f"{speed_up:.2f}", f"{mean(run.latency for run in cell):.2f}")
     return (
@@ -113,7 +114,7 @@ def _spread(cell: Sequence[Run]) -> str:
 def _figure(name: str, runs: Sequence[Run]) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharex=True)
     curves: dict[tuple[str, str], list[list[Run]]] = {}
-    for cell in _cells(run for run in runs if run.method != ORIGINAL):
+    for cell in _cells(run for run in runs if run.speed_up > 1):
         curves.setdefault((cell[0].method, cell[0].scope), []).append(cell)
     methods = list(dict.fromkeys(method for method, _ in curves))
     for (method, scope), cells in curves.items():
@@ -121,9 +122,10 @@ def _figure(name: str, runs: Sequence[Run]) -> None:
         x = [mean(1 / run.macs for run in cell) for cell in cells]
         axes[0].plot(x, [100 * mean(run.after_cut for run in cell) for cell in cells], **style)
         axes[1].plot(x, [100 * mean(run.test for run in cell) for cell in cells], label=f"{method}, {scope}", **style)
-    original = [100 * run.test for run in runs if run.method == ORIGINAL]
-    if original:
-        axes[1].axhline(mean(original), color="0.6", linewidth=1, label=ORIGINAL)
+    for cell, style in zip(_cells(run for run in runs if run.speed_up == 1), ("-", ":"), strict=False):
+        axes[1].axhline(
+            100 * mean(run.test for run in cell), color="0.6", linewidth=1, linestyle=style, label=cell[0].method
+        )
     axes[0].set(title="right after the cut, validation", xlabel="speed-up (MACs)", ylabel="accuracy, %")
     axes[1].set(title="after recovery, test", xlabel="speed-up (MACs)")
     axes[1].legend(fontsize=7)
