@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from enum import Enum
 from functools import cache
 from typing import Any
@@ -69,7 +68,9 @@ def _held(module: nn.Module, key: AttributeKey) -> Any:
 @cache
 def _makes_copies_itself(kind: Any) -> bool:
     ways = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
-    return hasattr(kind, "__deepcopy__") or any(getattr(kind, way) is not getattr(nn.Module, way) for way in ways)
+    own = [getattr(kind, way) for way in ways if getattr(kind, way) is not getattr(nn.Module, way)]
+    # torch's layers only fill in what an older version did not have
+    return hasattr(kind, "__deepcopy__") or any(not made.__module__.startswith("torch.nn.modules.") for made in own)
 
 
 class _Memory:
@@ -95,7 +96,8 @@ class _Memory:
         for name, value in _class_sizes(kind).items():
             if name not in own:
                 self._replace(own, name, value)
-        self._remember(own, [name for name in own if name not in _NO_SIZES], lambda name: AttributeKey(path, name))
+        names = [name for name, value in own.items() if type(value) not in _WITHOUT_SIZES and name not in _NO_SIZES]
+        self._remember(own, names, lambda name: AttributeKey(path, name))
 
     def _replace(self, holder: dict[Any, Any], name: Hashable, value: Any) -> None:
         self._replaced.append((holder, name, holder.get(name, _ABSENT)))
@@ -105,7 +107,8 @@ class _Memory:
         for name in names:
             value = holder[name]
             kind = type(value)
-            if kind in _WITHOUT_SIZES:
+            # one unit cannot go, and no or fewer units are no size
+            if kind in _WITHOUT_SIZES or (kind is int and value <= 1):
                 continue
             if kind not in _WITH_SIZES and not _is_named_tuple(value):
                 self._remember_inside(value, key_of(name))
@@ -114,9 +117,11 @@ class _Memory:
             remembered = _remembered(value, key)
             if remembered is not value:
                 self._replace(holder, name, remembered)
-            for n, item in enumerate(value[:_MANY] if kind is not int else ()):
+            if kind is int:
+                continue
+            for n, item in enumerate(value[:_MANY]):
                 if type(item) not in _WITHOUT_SIZES:
-                    self._remember_inside(item, replace(key, trail=(*key.trail, n)))
+                    self._remember_inside(item, key._replace(trail=(*key.trail, n)))
 
     def _remember_inside(self, value: Any, key: AttributeKey) -> None:
         """What a dictionary or a plain object holds, be it an entry of a list or by itself."""
@@ -126,7 +131,7 @@ class _Memory:
         self._seen.add(id(value))
         step: Any = Entry if inner is value else Field
         names = [name for name in inner if inner is value or name not in _NO_SIZES]
-        self._remember(inner, names, lambda name: replace(key, trail=(*key.trail, step(name))))
+        self._remember(inner, names, lambda name: key._replace(trail=(*key.trail, step(name))))
 
 
 def _class_sizes(kind: type[nn.Module]) -> Mapping[str, Any]:
@@ -151,7 +156,9 @@ _WITH_SIZES = frozenset((int, tuple, list, torch.Size))
 _DEEP = 4  # objects inside objects that are looked into
 _MANY = 64  # entries of a container that may hold sizes
 # torch's names for sizes along positions, which no cut changes
-_POSITIONS = frozenset(("kernel_size", "stride", "padding", "dilation", "output_padding"))
+_POSITIONS = frozenset(
+    ("kernel_size", "stride", "padding", "dilation", "output_padding", "_reversed_padding_repeated_twice")
+)
 _NO_SIZES = OWN_ATTRIBUTES | _POSITIONS
 
 

@@ -151,14 +151,18 @@ def _parted(
     touched = np.zeros(count, dtype=bool)
     for labels in parts.values():
         touched[labels] = True
-    alone = {key for key in whole if uses[key] == 1}
+    sizes = np.array([dim.size for dim in made], dtype=np.int64)
+    stops = np.cumsum(sizes)
+    before = np.concatenate([[0], np.cumsum(touched)])  # how many labels before each are touched
+    untouched = before[stops] == before[stops - sizes]
+    alone = {id(dim) for dim, free in zip(made, untouched.tolist(), strict=True) if free and uses[id(dim)] == 1}
     following: list[tuple[Vector, Vector]] = []
     tied: list[Edges] = []
     for edge in edges:
-        both_ways = ((edge.right, edge.left), (edge.left, edge.right))
-        pair = next((pair for pair in both_ways if id(pair[0]) in alone and not touched[pair[0]].any()), None)
-        if pair is None:
-            tied.append(edge)
+        if id(edge.right) in alone:
+            following.append((edge.right, edge.left))
+        elif id(edge.left) in alone:
+            following.append((edge.left, edge.right))
         else:
-            following.append(pair)
+            tied.append(edge)
     return following, tied

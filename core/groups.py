@@ -307,18 +307,21 @@ def locks_of(record: Record) -> tuple[Lock, ...]:
     result = []
     first = record.couplings[0]
     told = np.array([*(lock.reason != POSITIONS.reason for lock in first.locks), False])[first.lock][first.component]
-    for parameter in record.parameters.values():
-        for d, dim in enumerate(parameter.dims):
-            if isinstance(dim, Fixed) or not told[dim].any():
+    before = np.concatenate([[0], np.cumsum(told)])  # how many labels before each are told of
+    dimensions = _dimensions(record)
+    starts = np.array([dimension.labels[0] for dimension in dimensions], dtype=np.int64)
+    stops = starts + np.array([dimension.labels.size for dimension in dimensions], dtype=np.int64)
+    for number in (before[starts] < before[stops]).nonzero()[0].tolist():
+        dimension = dimensions[number]
+        dim = dimension.labels
+        locks = [coupling.lock[coupling.component[dim]] for coupling in record.couplings]
+        everywhere = np.all([lock >= 0 for lock in locks], axis=0)
+        for n in np.unique(locks[0][everywhere]).tolist():
+            found = first.locks[n]
+            operation = record.operations[found.operation]
+            if found.reason == POSITIONS.reason:
                 continue
-            locks = [coupling.lock[coupling.component[dim]] for coupling in record.couplings]
-            everywhere = np.all([lock >= 0 for lock in locks], axis=0)
-            for n in np.unique(locks[0][everywhere]).tolist():
-                found = record.couplings[0].locks[n]
-                operation = record.operations[found.operation]
-                if found.reason == POSITIONS.reason:
-                    continue
-                units = int((everywhere & (locks[0] == n)).sum())
-                where = (operation.layer, operation.source)
-                result.append(Lock(parameter.name, d, units, dim.size, found.reason, *where))
+            units = int((everywhere & (locks[0] == n)).sum())
+            where = (operation.layer, operation.source)
+            result.append(Lock(dimension.parameter, dimension.dim, units, dim.size, found.reason, *where))
     return tuple(result)

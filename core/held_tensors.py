@@ -26,12 +26,16 @@ def tensor_attributes(modules: Mapping[str, nn.Module]) -> list[tuple[str, Tenso
     """
     found: list[tuple[str, Tensor]] = []
     for path, module in modules.items():
-        for name, value in vars(module).items():
+        held = [(name, value) for name, value in vars(module).items() if type(value) in _HOLDING]
+        for name, value in held:
             if type(value) is Tensor:
                 found.append((f"{path}.{name}" if path else name, value))
-            elif type(value) in (tuple, list, dict) and value and name not in OWN_ATTRIBUTES:
+            elif value and name not in OWN_ATTRIBUTES:
                 # by position: keys may look alike, or have dots as paths have
                 entries = enumerate(value.values() if isinstance(value, dict) else value)
                 inside = [(f"{name}[{n}]", item) for n, item in entries if type(item) is Tensor]
                 found += [(f"{path}.{entry}" if path else entry, item) for entry, item in inside]
     return found
+
+
+_HOLDING = frozenset((Tensor, tuple, list, dict))

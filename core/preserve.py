@@ -48,29 +48,34 @@ def collector_paused() -> Iterator[None]:
 def preserved(model: nn.Module) -> Iterator[None]:
     """Restore every module's attributes, mode and buffers, and the state of the random generators, on the way out."""
     modules = list(model.modules())
-    attributes = [dict(module.__dict__) for module in modules]
-    registries = [(dict(module._parameters), dict(module._buffers), dict(module._modules)) for module in modules]
-    values = {b: b.detach().clone() for module in modules for b in module._buffers.values() if b is not None}
-    versions = {buffer: buffer._version for buffer in values}
+    # a module's own dictionary and those of its registries, with what is in them
+    attributes = [
+        (held, dict(held))
+        for module in modules
+        for held in (module.__dict__, module._parameters, module._buffers, module._modules)
+    ]
+    buffers = [
+        (buffer, buffer._version, buffer.detach().clone())
+        for module in modules
+        for buffer in module._buffers.values()
+        if buffer is not None
+    ]
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:
-            for module, saved, (parameters, buffers, children) in zip(modules, attributes, registries, strict=True):
-                _restore(module.__dict__, saved)
-                _restore(module._parameters, parameters)
-                _restore(module._buffers, buffers)
-                _restore(module._modules, children)
-            for buffer, value in values.items():
-                if buffer._version != versions[buffer]:
+            for held, before in attributes:
+                # most registries are empty, and stay so
+                if held or before:
+                    _restore(held, before)
+            for buffer, version, value in buffers:
+                if buffer._version != version:
                     with torch.no_grad():
                         buffer.copy_(value)
 
 
 def _restore(now: dict, before: dict) -> None:  # type: ignore[type-arg]
-    if not now and not before:
-        return
     # in another order they would be found different, and restored just the same
     if len(now) == len(before) and all(map(operator.is_, now.values(), before.values())) and [*now] == [*before]:
         return

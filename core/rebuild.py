@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -117,18 +118,26 @@ def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
 
 
 _ATOMS = frozenset((bool, int, float, str, type(None)))
+_DICTIONARIES = frozenset((dict, OrderedDict))
 
 
 def _state(path: str, module: nn.Module, memo: dict[int, Any]) -> dict[str, Any]:
     """A copy of what the module holds."""
-    found: dict[str, Any] = {}
-    for name, value in module.__getstate__().items():
+    found: dict[str, Any] = {**module.__getstate__()}
+    for name, value in found.items():
+        kind = type(value)
+        if kind in _ATOMS:
+            continue
+        if kind in _DICTIONARIES and not value and name in OWN_ATTRIBUTES:
+            # as most are; the handle of a hook refers to the dictionaries that hold it, or did
+            found[name] = memo.setdefault(id(value), kind())
+            continue
         try:
-            found[name] = value if type(value) in _ATOMS else _attribute(name, value, memo)
+            found[name] = _attribute(name, value, memo)
         except Exception as error:
             raise BadInput(
                 asked=f"copy {type(module).__name__}",
-                found=f"its attribute {name}, of type {type(value).__name__}, cannot be copied: "
+                found=f"its attribute {name}, of type {kind.__name__}, cannot be copied: "
                 f"{type(error).__name__}: {error}",
                 where=f"module {path}" if path else "the model",
                 what_to_do="take it off the module, or give its class a __deepcopy__; copy.deepcopy(model) has to work",
@@ -143,10 +152,8 @@ def _attribute(name: str, value: Any, memo: dict[int, Any]) -> Any:
         return type(value)(value)
     if id(value) in memo:
         return memo[id(value)]
-    # the handle of a hook refers to the dictionaries that hold it, or did
     made = memo[id(value)] = type(value)()
-    if value:
-        made.update((key, _copied(item, memo)) for key, item in value.items())
+    made.update((key, _copied(item, memo)) for key, item in value.items())
     return made
 
 

@@ -22,11 +22,13 @@ def follow(modules: Iterable[nn.Module], memo: _Memo) -> None:
     """Let the functions and weak references of copied modules, hooks among them, refer to the copies."""
     for module in modules:
         own = vars(module)
-        # most is of a kind that refers to nothing, and a look at the type takes less time than isinstance
-        others = {name: value for name, value in own.items() if type(value) not in _PLAIN}
-        for name, value in others.items():
-            if name in OWN_ATTRIBUTES and not value:
-                continue
+        # most refers to nothing or is empty, and a look at the type takes less time than isinstance
+        others = [
+            (name, value)
+            for name, value in own.items()
+            if type(value) not in _PLAIN and (name not in OWN_ATTRIBUTES or value) and name not in _REGISTRIES
+        ]
+        for name, value in others:
             if isinstance(value, _REFERRING):
                 own[name] = _followed(value, memo)
             elif type(value) is tuple and any(isinstance(item, _REFERRING) for item in value):
@@ -103,4 +105,5 @@ def _is_filled(cell: CellType) -> bool:
 
 
 _PLAIN = frozenset((bool, int, float, str, type(None), torch.Tensor))
+_REGISTRIES = frozenset(("_parameters", "_buffers", "_modules"))
 _REFERRING = (FunctionType, MethodType, partial, weakref.ReferenceType)

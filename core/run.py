@@ -29,6 +29,7 @@ from prunescope.core.size_calls import SizeCalls
 from prunescope.core.sizes import heard_by
 from prunescope.core.sources import source_line
 from prunescope.core.tape import Operands, Step, Tape, Value
+from prunescope.core.zeros import Zeros
 
 INPUT = Fixed("it meets the model's input")
 SPARSE = Fixed("it meets a sparse tensor, whose entries are edges of a graph, not weights")
@@ -68,6 +69,7 @@ class _Operator:
     function: torch._ops.OpOverload  # kept, so that its id is its own
     name: str
     rule: Rule | None
+    writes: bool  # into one of its operands
 
 
 class _NeedsValues(Exception):
@@ -81,6 +83,7 @@ class Run(Watch):
         super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.with_values = with_values
+        self.zeros = Zeros()
         self.space = LabelSpace()
         self.tape = Tape()
         self.operations: list[Operation] = []
@@ -93,7 +96,7 @@ class Run(Watch):
         self.roles: list[tuple[Vector, str]] = []
         self.modules = dict(model.named_modules())
         self.paths = {module: name for name, module in self.modules.items()}
-        self.leaves = {module for module in self.paths if next(module.children(), None) is None}
+        self.leaves = {module for module in self.paths if all(child is None for child in module._modules.values())}
         self.stack: list[tuple[nn.Module, str, str]] = []  # module, its path, the layer's name or "" for a container
         self.calls: Counter[str] = Counter()
         self.thread = get_ident()  # that runs the model
@@ -234,9 +237,11 @@ class Run(Watch):
             raise _NeedsValues(operator.name)
         result = None
         if not self.with_values:
-            result = without_values(operator.name, args, kwargs, hollow and read.values[0].is_hollow)
+            result = without_values(operator.name, args, kwargs, hollow and read.values[0].is_hollow, self.zeros)
             hollow = hollow or result is not None
         if result is None:
+            if hollow and operator.writes:
+                self.zeros.parted(read.tensors)
             result = function(*args, **kwargs)
         outputs = (result,) if isinstance(result, Tensor) else tuple(tensors_in((result,)))
         is_weight = bool(read.values) and read.is_weight
@@ -259,7 +264,8 @@ class Run(Watch):
     def _operator(self, function: Any) -> _Operator:
         found = self.operators.get(id(function))
         if found is None:
-            found = _Operator(function, operation_name(function), rule_for(function))
+            writes = isinstance(function, torch._ops.OpOverload) and function._schema.is_mutable
+            found = _Operator(function, operation_name(function), rule_for(function), writes)
             self.operators[id(function)] = found
         return found
 

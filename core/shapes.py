@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prunescope.core.zeros import Zeros
+
 
 def without_values(
-    name: str, arguments: Sequence[Any], keywords: Mapping[str, Any], hollow: bool
+    name: str, arguments: Sequence[Any], keywords: Mapping[str, Any], hollow: bool, zeros: Zeros
 ) -> Tensor | tuple[Tensor, ...] | None:
     """What stands for the result, with its shape and no values of its own, or None where the operation has to run.
 
@@ -22,14 +24,15 @@ def without_values(
         keywords: Those that its schema has by name alone.
         hollow: Whether the first operand has no values, so that it can stand for a result of its own shape. One with
             values may not: the model may write into the result, and so into a parameter or an input.
+        zeros: Where the tensors of the result come from.
     """
     if name in _ANSWERS:
-        return _ANSWERS[name](*arguments, **keywords)
+        return _ANSWERS[name](zeros, *arguments, **keywords)
     if not hollow:
         return None
     if name in _SAME_SHAPE:
         return _same_shape(name, *arguments)
-    return _OF_HOLLOW[name](*arguments, **keywords) if name in _OF_HOLLOW else None
+    return _OF_HOLLOW[name](zeros, *arguments, **keywords) if name in _OF_HOLLOW else None
 
 
 def _same_shape(name: str, x: Any, *others: Any) -> Tensor | None:
@@ -59,6 +62,7 @@ _SAME_SHAPE = frozenset(
 
 
 def _convolution(
+    zeros: Zeros,
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -86,24 +90,24 @@ def _convolution(
             sizes.append((size + 2 * padding[d] - reach - 1) // stride[d] + 1)
     if min(sizes, default=1) < 1:
         return None
-    return x.new_zeros((x.shape[0], channels, *sizes))
+    return zeros.shaped(x, (x.shape[0], channels, *sizes))
 
 
-def _product(left: Tensor, right: Tensor) -> Tensor | None:
+def _product(zeros: Zeros, left: Tensor, right: Tensor) -> Tensor | None:
     if left.shape[-1] != right.shape[-2] or left.shape[:-2] != right.shape[:-2] or left.dtype != right.dtype:
         return None
     if left.layout is not torch.strided or right.layout is not torch.strided:
         return None
-    return left.new_zeros((*left.shape[:-1], right.shape[-1]))
+    return zeros.shaped(left, (*left.shape[:-1], right.shape[-1]))
 
 
-def _added_product(added: Tensor, left: Tensor, right: Tensor, **scales: Any) -> Tensor | None:
+def _added_product(zeros: Zeros, added: Tensor, left: Tensor, right: Tensor, **scales: Any) -> Tensor | None:
     if added.dtype != left.dtype or added.shape[-1] not in (1, right.shape[-1]):
         return None
-    return _product(left, right)
+    return _product(zeros, left, right)
 
 
-def _concatenation(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
+def _concatenation(zeros: Zeros, tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
     first = tensors[0]
     # what is laid out otherwise would give its layout to the result, what has no dimensions adds nothing
     if not first.dim() or not all(
@@ -115,50 +119,52 @@ def _concatenation(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
     if shapes.count(shapes[0]) < len(shapes):
         return None
     shapes[0].insert(dim % first.dim(), size)
-    return first.new_zeros(shapes[0])
+    return zeros.shaped(first, shapes[0])
 
 
-def _clone(x: Tensor, **layout: Any) -> Tensor:
-    return torch.zeros_like(x, **layout)
+def _clone(zeros: Zeros, x: Tensor, **layout: Any) -> Tensor:
+    return zeros.laid_out_like(x, **layout)
 
 
-def _batch_norm(x: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, *rest: Any) -> Any:
+def _batch_norm(
+    zeros: Zeros, x: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, *rest: Any
+) -> Any:
     return None if training else (x.detach(), x.new_empty(0), x.new_empty(0))
 
 
-def _layer_norm(x: Tensor, shape: Sequence[int], weight: Tensor | None, *rest: Any) -> Any:
+def _layer_norm(zeros: Zeros, x: Tensor, shape: Sequence[int], weight: Tensor | None, *rest: Any) -> Any:
     if x.dtype not in _WIDE or x.shape[x.dim() - len(shape) :] != tuple(shape):
         return None
     statistic = (*x.shape[: x.dim() - len(shape)], *(1 for _ in shape))
-    return x.detach(), x.new_zeros(statistic), x.new_zeros(statistic)
+    return x.detach(), zeros.shaped(x, statistic), zeros.shaped(x, statistic)
 
 
-def _softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor | None:
+def _softmax(zeros: Zeros, x: Tensor, dim: int, half_to_float: bool) -> Tensor | None:
     return None if half_to_float else x.detach()
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, *rest: Any, **scores: Any) -> Any:
+def _attention(zeros: Zeros, query: Tensor, key: Tensor, value: Tensor, *rest: Any, **scores: Any) -> Any:
     n, heads, length, width = query.shape
     if key.shape != value.shape or (n, heads, width) != (*key.shape[:2], key.shape[3]) or key.dtype != query.dtype:
         return None
     # like the query in memory too, which decides what can be viewed without a copy
-    return torch.zeros_like(query), query.new_zeros((n, heads, length))
+    return zeros.laid_out_like(query), zeros.shaped(query, (n, heads, length))
 
 
 def _max_pool(
-    x: Tensor, kernel: Sequence[int], stride: Sequence[int] = (), padding: Sequence[int] = (0,),
+    zeros: Zeros, x: Tensor, kernel: Sequence[int], stride: Sequence[int] = (), padding: Sequence[int] = (0,),
     dilation: Sequence[int] = (1,), ceil: bool = False,
 ) -> tuple[Tensor, Tensor] | None:  # fmt: skip
     shape = _pooled(x, kernel, stride, padding, dilation, ceil)
-    return None if shape is None else (x.new_zeros(shape), x.new_zeros(shape, dtype=torch.int64))
+    return None if shape is None else (zeros.shaped(x, shape), zeros.shaped(x, shape, dtype=torch.int64))
 
 
 def _average_pool(
-    x: Tensor, kernel: Sequence[int], stride: Sequence[int] = (), padding: Sequence[int] = (0,), ceil: bool = False,
-    *rest: Any,
+    zeros: Zeros, x: Tensor, kernel: Sequence[int], stride: Sequence[int] = (), padding: Sequence[int] = (0,),
+    ceil: bool = False, *rest: Any,
 ) -> Tensor | None:  # fmt: skip
     shape = _pooled(x, kernel, stride, padding, (1,), ceil)
-    return None if shape is None else x.new_zeros(shape)
+    return None if shape is None else zeros.shaped(x, shape)
 
 
 def _pooled(

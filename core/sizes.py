@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from prunescope.core.labels import Fixed, Vector
 
@@ -43,8 +43,7 @@ class Field:
 Step: TypeAlias = Field | int | Entry  # a number is a position in a tuple or list
 
 
-@dataclass(frozen=True, slots=True)
-class AttributeKey:
+class AttributeKey(NamedTuple):
     """An integer that a module holds, itself or inside a container or a plain object."""
 
     module: str  # dotted path
@@ -70,8 +69,7 @@ class OfDim:
     labels: Vector
 
 
-@dataclass(frozen=True, slots=True)
-class OfAttribute:
+class OfAttribute(NamedTuple):
     """The value of an attribute."""
 
     key: AttributeKey

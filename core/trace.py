@@ -169,8 +169,8 @@ def _layers(run: Run) -> tuple[Layer, ...]:
             output_shape=notes.output_shape,
             source=notes.source,
             macs=macs[notes.name],
-            input_labels=tuple(dim for dims in notes.input_dims for dim in dims if not isinstance(dim, Fixed)),
-            output_labels=tuple(dim for dim in notes.output_dims if not isinstance(dim, Fixed)),
+            input_labels=tuple([dim for dims in notes.input_dims for dim in dims if not isinstance(dim, Fixed)]),
+            output_labels=tuple([dim for dim in notes.output_dims if not isinstance(dim, Fixed)]),
         )
         for notes in run.layers.values()
     )

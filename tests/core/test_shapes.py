@@ -9,6 +9,7 @@ import torch
 
 from prunescope.core.rules.table import tensors_in
 from prunescope.core.shapes import ANSWERED, without_values
+from prunescope.core.zeros import Zeros
 from tests.core.rule_calls import Sample, t, written
 from tests.core.rule_reach import reached
 
@@ -70,7 +71,9 @@ def samples() -> list[Sample]:
 def test_what_stands_for_a_result_has_its_shape_and_type() -> None:
     answered = set()
     for call in samples():
-        found = without_values(call.name, call.with_tensors(torch.clone).positional, call.keywords, hollow=True)
+        found = without_values(
+            call.name, call.with_tensors(torch.clone).positional, call.keywords, hollow=True, zeros=Zeros()
+        )
         if found is None:
             continue
         answered.add(call.name)
@@ -85,7 +88,7 @@ def test_what_stands_for_a_result_lies_in_memory_as_torch_lays_it() -> None:
     """What can be viewed without a copy is so with and without values."""
     answered = set()
     for call in (*attentions(), *copies(), *sums()):
-        found = without_values(call.name, call.positional, call.keywords, hollow=True)
+        found = without_values(call.name, call.positional, call.keywords, hollow=True, zeros=Zeros())
         if found is None:
             continue
         answered.add(call.name)
