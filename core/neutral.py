@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from itertools import chain
-from operator import and_, or_
+from operator import and_
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunescope.core.labels import Dim, Fixed, LabelSpace, Statistic, Vector
 from prunescope.core.linear import linear
@@ -52,7 +53,8 @@ def without_neutral_sums(space: LabelSpace, tape: Tape, family: Vector) -> None:
     if not sums and not products:
         return
     labelled = (value.dims for step in tape.steps for value in (*step.operands, *step.outputs))
-    of = _Families(family, [*chain.from_iterable(labelled), *(each.labels for each in sums)])
+    asked = [each.labels for each in (*sums, *products)]
+    of = _Families(family, [*chain.from_iterable(labelled), *asked], asked)
     zeros = _zeros(tape, of)
 
     def neutral(statistic: Statistic) -> bool:
@@ -66,25 +68,45 @@ def without_neutral_sums(space: LabelSpace, tape: Tape, family: Vector) -> None:
 
 
 class _Families:
-    """The families that labels belong to, as sets: the bits of a number. Families that occur together share a bit."""
+    """The families that labels belong to, as sets: the bits of a number. Families that occur together share a bit.
 
-    def __init__(self, family: Vector, dims: Iterable[Dim]) -> None:
+    Those alone that some dimensions are asked about; others are left out.
+    """
+
+    def __init__(self, family: Vector, dims: Iterable[Dim], asked: Iterable[Vector]) -> None:
+        count = int(family.max(initial=-1)) + 1
+        is_asked = np.zeros(count, dtype=bool)
+        for labels in asked:
+            is_asked[family[labels[labels >= 0]]] = True
         # by id, which is a dimension's own while it is kept
-        labelled = {id(dim): dim for dim in dims if not isinstance(dim, Fixed)}
-        families = {key: family[dim[dim >= 0]] for key, dim in labelled.items()}
-        weights = np.random.default_rng(0).integers(0, 2**63, size=len(labelled), dtype=np.uint64)
-        total = np.zeros(int(family.max(initial=-1)) + 1, dtype=np.uint64)
+        self._dims = {id(dim): dim for dim in dims if not isinstance(dim, Fixed)}
+        families = {key: family[dim[dim >= 0]] for key, dim in self._holding(is_asked[family]).items()}
+        families = {key: numbers[is_asked[numbers]] for key, numbers in families.items()}
+        weights = np.random.default_rng(0).integers(0, 2**63, size=len(families), dtype=np.uint64)
+        total = np.zeros(count, dtype=np.uint64)
         for weight, numbers in zip(weights, families.values(), strict=True):
             total[numbers] += weight
-        together = np.unique(total, return_inverse=True)[1].reshape(-1)
-        self._dims = labelled
+        together = np.zeros(count, dtype=np.int64)
+        together[is_asked] = np.unique(total[is_asked], return_inverse=True)[1].reshape(-1)
         self._bits = {key: _bits(together[numbers]) for key, numbers in families.items()}
 
+    def _holding(self, marked: NDArray[np.bool_]) -> dict[int, Vector]:
+        """The dimensions that hold a label of those marked; `marked`: (labels,)."""
+        whole = [dim for dim in self._dims.values() if dim.size]
+        labels = np.concatenate([np.empty(0, dtype=np.int64), *whole])
+        before = np.concatenate([[0], np.cumsum(marked[labels] & (labels >= 0))])
+        stops = np.cumsum([0, *(dim.size for dim in whole)])
+        held = before[stops[1:]] > before[stops[:-1]]
+        return {id(dim): dim for dim, holds in zip(whole, held.tolist(), strict=True) if holds}
+
     def dim(self, dim: Dim) -> int:
-        return 0 if isinstance(dim, Fixed) else self._bits[id(dim)]
+        return self._bits.get(id(dim), 0)
 
     def value(self, value: Value) -> int:
-        return reduce(or_, map(self.dim, value.dims), 0)
+        found = 0
+        for dim in value.dims:
+            found |= self._bits.get(id(dim), 0)
+        return found
 
 
 def _bits(numbers: Vector) -> int:
@@ -111,7 +133,10 @@ def _zeros(tape: Tape, of: _Families) -> dict[Value, int]:
 
 
 def _joined(operands: Iterable[Value], zeros: Mapping[Value, int]) -> int:
-    return reduce(or_, (zeros[operand] for operand in operands), 0)
+    found = 0
+    for operand in operands:
+        found |= zeros[operand]
+    return found
 
 
 def _keeps_zero(step: Step, zeros: Mapping[Value, int], of: _Families) -> int:
@@ -137,7 +162,5 @@ def _keeps_zero(step: Step, zeros: Mapping[Value, int], of: _Families) -> int:
     if name.startswith("aten._scaled_dot_product"):
         return zeros[step.operands[2]]
     rule = linear(step)
-    terms = [
-        _joined([step.operands[position] for position in term], zeros) for term in (rule.terms(step) if rule else ())
-    ]
-    return reduce(and_, terms) if terms else 0
+    terms = rule.terms(step) if rule else ()
+    return reduce(and_, (_joined([step.operands[n] for n in term], zeros) for term in terms)) if terms else 0

@@ -54,20 +54,25 @@ class Operands:
         return found
 
     def _read_all(self, arguments: Iterable[Any], known: Callable[[Tensor], Value]) -> list[Any]:
-        # most are plain, and a call takes longer than a look at their type
-        return [argument if type(argument) in _PLAIN else self._read(argument, known) for argument in arguments]
+        read: list[Any] = []
+        for argument in arguments:
+            # most are plain, and a look at their type takes less time than isinstance
+            if type(argument) in _PLAIN:
+                read.append(argument)
+            elif isinstance(argument, Tensor):
+                read.append(self._read(argument, known(argument)))
+            else:
+                read.append(self._read_all(argument, known) if isinstance(argument, (list, tuple)) else argument)
+        return read
 
-    def _read(self, argument: Any, known: Callable[[Tensor], Value]) -> Any:
-        if not isinstance(argument, Tensor):
-            return self._read_all(argument, known) if isinstance(argument, (list, tuple)) else argument
-        value = known(argument)
+    def _read(self, tensor: Tensor, value: Value) -> Any:
         self.is_hollow |= value.is_hollow
         self.is_produced |= value.producer is not None
         self.is_weight &= value.is_weight
-        self.tensors.append(argument)
+        self.tensors.append(tensor)
         self.values.append(value)
-        if not value.shape and not (value.producer or value.made_of or value.is_hollow or argument.is_meta):
-            return argument.item()
+        if not value.shape and not (value.producer or value.made_of or value.is_hollow or tensor.is_meta):
+            return tensor.item()
         self.noted.append(value)
         return _slot(len(self.noted) - 1)
 
@@ -77,7 +82,6 @@ def _slot(position: int) -> Slot:
     return Slot(position)
 
 
-# what most arguments are, by the way of their type: to ask whether they are tensors takes longer
 _PLAIN = frozenset((int, float, bool, type(None), torch.dtype, torch.device, torch.layout))
 
 

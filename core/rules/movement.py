@@ -107,6 +107,9 @@ def viewed(space: LabelSpace, dims: Dims, before: tuple[int, ...], after: tuple[
     """The labels after `tensor.view(after)`: runs of dimensions with equal products are merged, then split."""
     result: list[Dim] = []
     for old, new in blocks(before, after):
+        if len(old) == len(new) == 1:
+            result.append(dims[old[0]])
+            continue
         sizes = [after[d] for d in new if after[d] != 1]
         merged = space.merge([dims[d] for d in old], [before[d] for d in old]) if old else ONE_INDEX
         parts = iter(space.split(merged, sizes) if sizes else ())
