@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from enum import Enum
 from functools import cache
@@ -34,9 +35,48 @@ def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[Callable
 def held_inside(holder: Any, step: Step) -> Any:
     if isinstance(step, Field):
         # of a module, its class may hold it
-        own = vars(holder)
+        own = attributes_of(holder)
         return own[step.name] if step.name in own else getattr(type(holder), step.name)
     return holder[step.key if isinstance(step, Entry) else step]
+
+
+def attributes_of(holder: Any) -> MutableMapping[Any, Any]:
+    """What an object holds by name, to be read and changed as it is held: also where its class is frozen."""
+    return vars(holder) if hasattr(holder, "__dict__") else _Slots(holder)
+
+
+class _Slots(MutableMapping[str, Any]):
+    """The attributes of an object whose class names them in `__slots__`."""
+
+    def __init__(self, holder: Any) -> None:
+        self._holder = holder
+        kind: Any = type(holder)
+        self._names = _slot_names(kind)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names or not hasattr(self._holder, name):
+            raise KeyError(name)
+        return getattr(self._holder, name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        object.__setattr__(self._holder, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        object.__delattr__(self._holder, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._names if hasattr(self._holder, name))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@cache
+def _slot_names(kind: Any) -> tuple[str, ...]:
+    """Names of the slots that instances of a class have; none of those of Python's own."""
+    owners = [base for base in kind.__mro__ if base.__module__.split(".")[0] not in sys.stdlib_module_names]
+    slots = [vars(base).get("__slots__", ()) for base in owners]
+    return tuple(name for names in slots for name in ([names] if isinstance(names, str) else names))
 
 
 def copied_from(path: str, module: nn.Module, keys: Iterable[AttributeKey]) -> dict[AttributeKey, AttributeKey]:
@@ -77,7 +117,7 @@ class _Memory:
     """What was replaced, and how to put it back."""
 
     def __init__(self) -> None:
-        self._replaced: list[tuple[dict[Any, Any], Hashable, Any]] = []
+        self._replaced: list[tuple[MutableMapping[Any, Any], Hashable, Any]] = []
         self._seen: set[int] = set()  # ids of objects that several modules may share
 
     def sizes(self) -> list[SizeInt]:
@@ -99,11 +139,13 @@ class _Memory:
         names = [name for name, value in own.items() if type(value) not in _WITHOUT_SIZES and name not in _NO_SIZES]
         self._remember(own, names, lambda name: AttributeKey(path, name))
 
-    def _replace(self, holder: dict[Any, Any], name: Hashable, value: Any) -> None:
+    def _replace(self, holder: MutableMapping[Any, Any], name: Hashable, value: Any) -> None:
         self._replaced.append((holder, name, holder.get(name, _ABSENT)))
         holder[name] = value
 
-    def _remember(self, holder: dict[Any, Any], names: Iterable[Any], key_of: Callable[[Any], AttributeKey]) -> None:
+    def _remember(
+        self, holder: MutableMapping[Any, Any], names: Iterable[Any], key_of: Callable[[Any], AttributeKey]
+    ) -> None:
         for name in names:
             value = holder[name]
             kind = type(value)
@@ -179,12 +221,13 @@ def _is_named_tuple(value: Any) -> bool:
     return isinstance(value, tuple) and hasattr(value, "_make")
 
 
-def _inside(value: Any) -> dict[Any, Any] | None:
+def _inside(value: Any) -> MutableMapping[Any, Any] | None:
     """What a dictionary or a plain object (a configuration) holds; None for what is neither."""
     if isinstance(value, dict):
         # a long one is a vocabulary, or some other table of numbers that are no sizes
         return value if len(value) <= _MANY else None
     if isinstance(value, nn.Module | Tensor | type | Enum) or callable(value):
         return None
-    plain = hasattr(value, "__dict__") and type(value).__module__.split(".")[0] not in ("torch", "builtins")
-    return vars(value) if plain else None
+    kind: Any = type(value)
+    plain = hasattr(value, "__dict__") or _slot_names(kind)
+    return attributes_of(value) if plain and kind.__module__.split(".")[0] not in ("torch", "builtins") else None

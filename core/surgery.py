@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from prunescope.core.accepted import accepted
-from prunescope.core.attributes import copied_from, held_inside
+from prunescope.core.attributes import attributes_of, copied_from, held_inside
 from prunescope.core.errors import BadInput, BadPlan, VerificationFailed
 from prunescope.core.fitting import clash_text, inseparable, size_ties, use_text
 from prunescope.core.graph import DependencyGraph
@@ -324,7 +324,7 @@ def _set_inside(
             )
         if isinstance(step, Field):
             # as the object holds it: it may not be meant to be changed
-            vars(holder)[step.name] = changed
+            attributes_of(holder)[step.name] = changed
             break
         if isinstance(step, Entry):
             holder[step.key] = changed

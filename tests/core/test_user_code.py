@@ -171,6 +171,12 @@ class Frozen:
     heads: int
 
 
+@dataclass(frozen=True, slots=True)
+class FrozenSlots:
+    width: int
+    heads: int
+
+
 class Named(NamedTuple):
     width: int
     heads: int
@@ -272,6 +278,7 @@ CODE: dict[str, Build] = {
         for name, config in (
             ("a dictionary that is its own attributes", OwnAttributes),
             ("a frozen dataclass", Frozen),
+            ("a frozen dataclass with slots", FrozenSlots),
             ("a named tuple", Named),
             ("a namespace", SimpleNamespace),
         )
