@@ -205,7 +205,7 @@ def dgcnn() -> Task:
     counts = {split: len(classes) for split, (_, classes) in load().items()}
     return Task(
         "dgcnn-furniture", DGCNN, load()["train"][0][:1, :POINTS], batches, loss, accuracy,
-        epochs=40, rate=3e-3, tuning_epochs=15,
+        epochs=40, rate=3e-3, tuning_epochs=40, tuning_rate=3e-3, criteria=("magnitude", "taylor"),
         data=f"{sum(counts.values())} meshes of Sweet Home 3D in {len(CLASSES)} classes by name: {counts['train']} to "
         f"train, {counts['validation']} to validate, {counts['test']} to test; {POINTS} points on each surface, "
         f"{NEIGHBOURS} neighbours",

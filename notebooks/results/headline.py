@@ -28,13 +28,12 @@ from notebooks.results.study import (
     magnitude,
     recover,
     run,
+    taylor,
     train,
     trained,
     trained_on,
 )  # fmt: skip
-from prunescope.core import score, trace
-from prunescope.core.graph import DependencyGraph
-from prunescope.core.importance import Scores
+from prunescope.core import trace
 from prunescope.core.measure import evaluating
 from prunescope.core.recovery import distilled
 from prunescope.core.sparsity import GroupSparsity
@@ -49,7 +48,6 @@ SEED = 0
 DISTILLED = "plain, by Taylor, distilled"
 ORIGINAL_DISTILLED = "original, distilled"
 BY_TAYLOR = ("plain", "weak group sparsity")  # branches that are cut once more, ranked by the loss on some batches
-RATED_BATCHES = 30
 STRENGTHS = {"group sparsity": 5e-4, "weak group sparsity": 1e-4, "plain": 0.0}  # of the branches
 
 
@@ -86,12 +84,6 @@ def branch(task: Task, model: nn.Module, epochs: float, strength: float, checkpo
     return model.eval()
 
 
-def by_taylor(task: Task, graph: DependencyGraph) -> Scores:
-    """First-order Taylor; groups are compared by the loss itself, so without normalisation."""
-    batches = task.batches(0)[:RATED_BATCHES]
-    return score(graph, "taylor", normalise="none", batches=batches, loss=task.loss)
-
-
 def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) -> list[Run]:
     folder = log.parent
     base = trained(task, SEED, folder)
@@ -117,7 +109,7 @@ def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) ->
     def again() -> Run:
         return trained_on(taught(), original, SEED, folder / f"{task.name}-{ORIGINAL_DISTILLED}.pt", ORIGINAL_DISTILLED)
 
-    rated = partial(by_taylor, after)
+    rated = partial(taylor, after)
     ways: dict[str, tuple[Callable[[], Task], nn.Module, Rate]] = {
         **{name: (untaught, model, magnitude) for name, model in branches.items()},
         **{f"{name}, by Taylor": (untaught, branches[name], rated) for name in BY_TAYLOR},

@@ -103,7 +103,8 @@ def lstm() -> Task:
     vocabulary = 1 + int(texts.max())
     return Task(
         "lstm-reuters", lambda: Reader(vocabulary), texts[:1], batches, loss, accuracy,
-        epochs=5, rate=4e-3, tuning_epochs=4, scopes=("local", "global"),
+        epochs=5, rate=4e-3, tuning_epochs=12, tuning_rate=4e-3, scopes=("local", "global"),
+        criteria=("magnitude", "taylor"),
         data=f"Reuters R8: the first {WORDS} words of {len(texts):,} texts to train, {VALIDATION} to validate (both of "
         f"the train split), {len(load()['test'][1]):,} to test; a bidirectional LSTM of 64 + 128 features a direction, "
         f"{vocabulary:,} words",

@@ -13,7 +13,19 @@ from pathlib import Path
 
 import torch
 
-from notebooks.results.study import ORIGINAL, Run, Task, logged, magnitude, run, short, trained, trained_on
+from notebooks.results.study import (
+    ORIGINAL,
+    Rate,
+    Run,
+    Task,
+    logged,
+    magnitude,
+    run,
+    short,
+    taylor,
+    trained,
+    trained_on,
+)
 from notebooks.results.tasks import TASKS
 
 HERE = Path(__file__).parent
@@ -23,14 +35,22 @@ SEEDS = (0, 1, 2)
 
 def of_seed(task: Task, seed: int, log: Path, speed_ups: tuple[float, ...]) -> list[Run]:
     model = trained(task, seed, log.parent)
+    rankings: dict[str, Rate] = {"magnitude": magnitude, "taylor": partial(taylor, task)}
     cuts = {
-        (method, scope, speed_up, seed): partial(run, task, model, seed, method, scope, speed_up, magnitude, kind=kind)
+        (_method(kind, criterion), scope, speed_up, seed): partial(
+            run, task, model, seed, _method(kind, criterion), scope, speed_up, rankings[criterion], kind=kind
+        )
         for kind in task.kinds
-        for method in [f"full grouping, {kind}" if kind else "full grouping"]
+        for criterion in task.criteria
         for scope in task.scopes
         for speed_up in speed_ups
     }
     return list(logged(log, task, {(ORIGINAL, "", 1.0, seed): partial(trained_on, task, model, seed), **cuts}))
+
+
+def _method(kind: str | None, criterion: str) -> str:
+    by = "" if criterion == "magnitude" else f", by {criterion.title()}"
+    return f"full grouping{f', {kind}' if kind else ''}{by}"
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from prunescope.core.recovery import Precision, fine_tune, recalibrate
 Rate = Callable[[DependencyGraph], Scores]
 Key = tuple[str, Scope | Literal[""], float, int]  # method, scope, speed-up, seed of a run
 ORIGINAL = "original, trained on"
+RATED_BATCHES = 30  # at most, to rank units by the loss
 CALIBRATION_BATCHES = 40  # at most, to measure normalisation statistics anew
 
 
@@ -60,6 +61,8 @@ class Task:
     optimiser: Callable[[nn.Module, float], Optimizer] = adamw  # of a learning rate
     kinds: tuple[str | None, ...] = (None,)  # ways to cut where there are two, as in `plan`; None is whole rows
     scopes: tuple[Scope, ...] = ("global",)  # what units are ranked against
+    criteria: tuple[Literal["magnitude", "taylor"], ...] = ("magnitude",)  # what they are ranked by
+    tuning_rate: float | None = None  # learning rate at the beginning of the recovery; a quarter of `rate` if None
     precision: Precision = "auto"  # of the training, as in `fine_tune`
 
 
@@ -138,7 +141,8 @@ def trained_on(task: Task, model: nn.Module, seed: int, checkpoint: Path | None 
 def recover(task: Task, model: nn.Module, seed: int, checkpoint: Path | None = None) -> None:
     """The epochs after the cut; goes on from a checkpoint where there is one."""
     torch.manual_seed(seed)
-    train(task, model, task.tuning_epochs, task.rate / 4, begun=task.epochs, checkpoint=checkpoint)
+    rate = task.rate / 4 if task.tuning_rate is None else task.tuning_rate
+    train(task, model, task.tuning_epochs, rate, begun=task.epochs, checkpoint=checkpoint)
 
 
 def _finished(
@@ -212,3 +216,9 @@ def _cpu() -> list[str]:
 def magnitude(graph: DependencyGraph) -> Scores:
     """The paper's: every weight that goes with the unit."""
     return score(graph)
+
+
+def taylor(task: Task, graph: DependencyGraph) -> Scores:
+    """First-order Taylor; groups are compared by the loss itself, so without normalisation."""
+    batches = task.batches(0)[:RATED_BATCHES]
+    return score(graph, "taylor", normalise="none", batches=batches, loss=task.loss)

@@ -20,7 +20,9 @@ is that of the test split, read once at the end of a run; mean and standard devi
 original was trained on for as many epochs as the pruned networks were after their cut. Speed-up is the original's MACs
 over what is left; latency is the share of the original's median time for one example on one thread, timed in turns
 with it while other work was running, so it is rough. *Statistics anew*: with the running means and variances of
-normalisation layers measured again and nothing else.
+normalisation layers measured again and nothing else. Units are ranked by magnitude, or *by Taylor*, first order, from
+the gradients of some batches to train on. *Distilled*: the recovery also learns the answers of the original that was
+trained on.
 """
 GLANCE = """## Speed-ups at a glance
 

@@ -43,7 +43,8 @@ def resnet() -> Task:
 def vit() -> Task:
     return Task(
         "vit-digits", DigitsViT, load("train").images[:1], digits_batches, digit_loss, digits_accuracy,
-        epochs=80, rate=1e-3, tuning_epochs=40, data=DIGITS, scopes=("local", "global"),
+        epochs=80, rate=1e-3, tuning_epochs=120, tuning_rate=1e-3, data=DIGITS, scopes=("local",),
+        criteria=("magnitude", "taylor"),
     )  # fmt: skip
 
 
