@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from types import FunctionType
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -39,3 +42,16 @@ def tensor_attributes(modules: Mapping[str, nn.Module]) -> list[tuple[str, Tenso
 
 
 _HOLDING = frozenset((Tensor, tuple, list, dict))
+
+
+def asks_for_its_mode(module: nn.Module) -> bool:
+    """Whether code of the module's class, not torch's, does something else while it trains (`if self.training`)."""
+    kind: Any = type(module)
+    return _names_training(kind)
+
+
+@cache
+def _names_training(kind: Any) -> bool:
+    owners = [base for base in kind.__mro__ if base.__module__.split(".")[0] != "torch"]
+    functions = [value for base in owners for value in vars(base).values() if isinstance(value, FunctionType)]
+    return any("training" in function.__code__.co_names for function in functions)

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from prunescope.core.held_tensors import tensor_attributes
+
 
 class Watch(TorchDispatchMode):
     """A dispatch mode that starts at once: torch would import its compiler, in two seconds, only to keep it out.
@@ -45,32 +47,36 @@ def collector_paused() -> Iterator[None]:
 
 
 @contextmanager
-def preserved(model: nn.Module) -> Iterator[None]:
-    """Restore every module's attributes, mode and buffers, and the state of the random generators, on the way out."""
+def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
+    """Restore every module's attributes, mode and buffers, and the state of the random generators, on the way out.
+
+    Args:
+        model: What is run inside.
+        unversioned: Whether tensors may be written into that are no buffers, or by ways that torch does not count
+            (`buffer.data.mul_(...)`), as code does that keeps moving means while it trains.
+    """
     modules = list(model.modules())
     # a module's own dictionary and those of its registries, with what is in them
     attributes = [
-        (held, dict(held))
+        (names, dict(names))
         for module in modules
-        for held in (module.__dict__, module._parameters, module._buffers, module._modules)
+        for names in (module.__dict__, module._parameters, module._buffers, module._modules)
     ]
-    buffers = [
-        (buffer, buffer._version, buffer.detach().clone())
-        for module in modules
-        for buffer in module._buffers.values()
-        if buffer is not None
-    ]
+    held = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
+    if unversioned:
+        held += [tensor for _, tensor in tensor_attributes(dict(model.named_modules()))]
+    buffers = [(buffer, buffer._version, buffer.detach().clone()) for buffer in held]
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:
-            for held, before in attributes:
+            for names, before in attributes:
                 # most registries are empty, and stay so
-                if held or before:
-                    _restore(held, before)
+                if names or before:
+                    _restore(names, before)
             for buffer, version, value in buffers:
-                if buffer._version != version:
+                if unversioned or buffer._version != version:
                     with torch.no_grad():
                         buffer.copy_(value)
 

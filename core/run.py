@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from prunescope.core.attributes import remembered_attributes
 from prunescope.core.graph import Operation
-from prunescope.core.held_tensors import registered_tensors, tensor_attributes
+from prunescope.core.held_tensors import asks_for_its_mode, registered_tensors, tensor_attributes
 from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.layer_sizes import resolve_layer_sizes
 from prunescope.core.open_functions import functions_in_the_open
@@ -103,8 +103,8 @@ class Run(Watch):
         self.values: dict[int, tuple[weakref.ref[Tensor], Value]] = {}  # by id, which another tensor may take over
         self.named_parameters = registered_tensors(self.modules, "_parameters")
         # of several names for one tensor, the first
-        others = [*registered_tensors(self.modules, "_buffers"), *tensor_attributes(self.modules)]
-        self.known = {id(tensor): (name, True) for name, tensor in reversed(others)}
+        self.named_buffers = [*registered_tensors(self.modules, "_buffers"), *tensor_attributes(self.modules)]
+        self.known = {id(tensor): (name, True) for name, tensor in reversed(self.named_buffers)}
         self.known |= {id(tensor): (name, False) for name, tensor in reversed(self.named_parameters)}
         self.dims_by_id: dict[int, Dims] = {}
         self.operators: dict[int, _Operator] = {}  # by id of the function
@@ -116,6 +116,15 @@ class Run(Watch):
     def unreached(self) -> list[str]:
         """Names of the parameters that no operation has read."""
         return [name for name, p in self.named_parameters if id(p) not in self.dims_by_id and p.numel()]
+
+    def unreached_in_training_code(self) -> list[str]:
+        """Names of the buffers that no operation has read, of modules whose code asks whether they train."""
+        return [
+            name
+            for name, buffer in self.named_buffers
+            if id(buffer) not in self.dims_by_id and buffer.is_floating_point() and buffer.numel() > 1
+            if asks_for_its_mode(self.modules[name.rpartition(".")[0]])
+        ]
 
     def execute(self, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
         """One forward pass. Raises whatever the model raises."""

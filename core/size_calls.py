@@ -198,10 +198,17 @@ def _key(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _asked(values: Sequence[Any]) -> list[Any]:
-    """view(2, 3) and view((2, 3)) alike."""
-    if len(values) == 1 and isinstance(values[0], list | tuple):
-        return list(values[0])
-    return list(values)
+    """view(2, 3) and view((2, 3)) alike; sizes that tensors or NumPy's numbers give as the numbers that they are."""
+    given = values[0] if len(values) == 1 and isinstance(values[0], list | tuple) else values
+    return [size if isinstance(size, int) else _number(size) for size in given]
+
+
+def _number(size: Any) -> Any:
+    if not isinstance(size, Tensor | np.integer) or (isinstance(size, Tensor) and size.numel() != 1):
+        return size
+    # what is asked here is no operation of the model's
+    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
+        return int(size)
 
 
 def _read_shape(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:

@@ -47,7 +47,8 @@ def trace(model: nn.Module, example_inputs: Any) -> DependencyGraph:
     """Run the model once and return its dependency graph. The model is left exactly as it was found.
 
     Convolutions and matrix products are answered by shape alone; a model that decides by values is run again with them.
-    Parameters that a run in evaluation mode does not reach are sought in a second run in training mode.
+    What a run in evaluation mode does not reach, parameters and the buffers of code that trains by itself, is sought in
+    a second run in training mode.
 
     Args:
         model: Any module; what wraps it (DataParallel, torch.compile) is taken off. Its weights are read by name,
@@ -84,26 +85,41 @@ def _run_first(model: nn.Module, call: tuple[tuple[Any, ...], dict[str, Any]]) -
 
 
 def _run_unreached(run: Run, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
-    """Run again in training mode where evaluation mode left parameters out (auxiliary classifiers)."""
+    """Run again in training mode where evaluation mode left something out (auxiliary classifiers, moving means)."""
     run.reference_operations = len(run.operations)
     missed = run.unreached()
-    if not missed:
+    if not missed and not run.unreached_in_training_code():
         return
-    for module in run.modules.values():
-        # a single example has no variance of its own, and batch statistics couple nothing
-        module.training = not isinstance(module, nn.modules.batchnorm._NormBase)
-    before = len(run.operations)
-    try:
-        run.execute(call)
-    except Exception as error:
-        run.notes.append(f"the model does not run in training mode on these inputs ({error})")
+    with preserved(run.model, unversioned=True):
+        _run_in_training(run, call)
     left = run.unreached()
     if left:
         run.notes.append(
             f"{len(left)} parameters are not reached on these inputs and stay as they are: {', '.join(left[:5])}"
         )
-    if len(left) < len(missed) and len(run.operations) > before:
+    if len(left) < len(missed):
         run.notes.append(f"{len(missed) - len(left)} parameters are reached in training mode only")
+
+
+def _run_in_training(run: Run, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
+    for module in run.modules.values():
+        # a single example has no variance of its own, and batch statistics couple nothing
+        module.training = not isinstance(module, nn.modules.batchnorm._NormBase)
+    try:
+        _without_or_with_values(run, call)
+    except Exception as error:
+        run.notes.append(f"the model does not run in training mode on these inputs ({error})")
+
+
+def _without_or_with_values(run: Run, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
+    as_before = run.with_values
+    try:
+        run.execute(call)
+    except Exception:
+        run.with_values = True
+        run.execute(call)
+    finally:
+        run.with_values = as_before
 
 
 def _failure(model: nn.Module, run: Run, call: tuple[Any, Any], error: Exception) -> TraceFailed:

@@ -330,13 +330,13 @@ def _runs_in_training(graph: DependencyGraph, pruned: nn.Module, call: _Call) ->
     """Layers that only training reaches were cut with the others, so they have to run too."""
     if len(graph.record.operations) == graph.record.reference_operations:
         return False
-    for model in (graph.model, pruned):
-        for module in model.modules():
-            module.training = not isinstance(module, nn.modules.batchnorm._NormBase)
-    runs = _runs(graph.model, call)
-    if runs:
-        _run_pruned(pruned, call, graph)
-    pruned.eval()
+    with preserved(graph.model, unversioned=True), preserved(pruned, unversioned=True):
+        for model in (graph.model, pruned):
+            for module in model.modules():
+                module.training = not isinstance(module, nn.modules.batchnorm._NormBase)
+        runs = _runs(graph.model, call)
+        if runs:
+            _run_pruned(pruned, call, graph)
     return runs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -289,3 +290,23 @@ def test_parts_that_the_code_takes_by_a_computed_share_are_groups_that_shrink_al
     result = prune(graph.model, plan(graph, score(graph), ratio=ratio))
     assert result.model.a.out_features == 32 * (1 - ratio)
     assert not result.left_out
+
+
+@pytest.mark.parametrize("as_size", [torch.tensor, np.array], ids=["a tensor", "NumPy"])
+def test_a_size_that_is_an_element_of_numbers_locks_its_axis(as_size: Callable[[list[int]], Any]) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sizes = as_size([12, 4])
+            self.a, self.b = nn.Linear(6, 48), nn.Linear(48, 3)
+            self.c, self.d = nn.Linear(6, 8), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.a(x).view(-1, self.sizes[0], self.sizes[1]).relu()
+            return self.b(y.flatten(1)) + self.d(self.c(x).relu())
+
+    graph = trace(Model().eval(), torch.randn(2, 6))
+    result = prune(graph.model, plan(graph, score(graph), ratio=0.5))
+    assert not result.left_out
+    assert [group.name for group in graph.groups] == ["c"]
+    assert any("its size 12 is a number in the code" in lock.reason for lock in graph.locks)
