@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from prunescope.core.accepted import accepted
 from prunescope.core.coupling import Coupling, components_of, couplings_of
 from prunescope.core.errors import TraceFailed
+from prunescope.core.free_grids import without_free_grids
 from prunescope.core.graph import DependencyGraph, Layer, Operation
 from prunescope.core.groups import groups_of, locks_of
 from prunescope.core.inputs import as_call
@@ -139,6 +140,7 @@ def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
     without_neutral_sums(run.space, run.tape, components.family)
     lock_unread(run.space, run.tape)
     folds = folded(run.space, run.tape)
+    without_free_grids(run.space, components.by_edges, run.parameters.values())
     couplings = couplings_of(run.space, components)
     sides = np.zeros(run.space.count, dtype=np.int64)
     # what a layer reads is its input side, whatever products its weight is a part of beside
