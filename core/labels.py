@@ -156,6 +156,9 @@ class LabelSpace:
     _split_grids: dict[tuple[bytes, int], Grid] = field(default_factory=dict)
     _merged: dict[tuple[bytes, bytes], Vector] = field(default_factory=dict)
     _elements: dict[frozenset[bytes], tuple[list[bytes], Vector]] = field(default_factory=dict)
+    _parts: dict[bytes, list[tuple[Dim, int]]] = field(
+        default_factory=dict
+    )  # a merged dimension -> what of, with sizes
 
     def new(self, size: int) -> Vector:
         """`size` fresh labels, consecutive."""
@@ -247,6 +250,9 @@ class LabelSpace:
         for dim, length in zip(dims[1:], sizes[1:], strict=True):
             merged = self._merge_two(merged, size, dim, length)
             size *= length
+        parts = [(dim, length) for dim, length in zip(dims, sizes, strict=True) if length > 1]
+        if len(parts) > 1 and not isinstance(merged, Fixed):
+            self._parts.setdefault(merged.tobytes(), parts)
         return merged
 
     def _merge_two(self, rows: Dim, row_count: int, columns: Dim, column_count: int) -> Dim:
@@ -269,12 +275,34 @@ class LabelSpace:
             return (dim,)
         if isinstance(dim, Fixed):
             return tuple(dim for _ in sizes)
-        rows, columns = self._split_two(dim, sizes[0])
-        parts = (rows, *self.split(columns, sizes[1:]))
+        parts = self._known_parts(dim, sizes)
+        if parts is None:
+            rows, columns = self._split_two(dim, sizes[0])
+            parts = (rows, *self.split(columns, sizes[1:]))
         axes = [part.tobytes() for part in parts if not isinstance(part, Fixed)]
         if len(set(axes)) == len(parts):
             self._elements[frozenset(axes)] = (axes, dim.reshape(sizes))
         return parts
+
+    def _known_parts(self, dim: Vector, sizes: Sequence[int]) -> tuple[Dim, ...] | None:
+        """Dimensions of these sizes, of those that were once merged into this one; None where they do not fit."""
+        waiting = self._merged_of(dim, dim.size)[::-1]
+        found: list[Dim] = []
+        for size in sizes:
+            part = [waiting.pop()] if waiting else []
+            while waiting and prod(length for _, length in part) < size:
+                part.append(waiting.pop())
+            if prod(length for _, length in part) != size:
+                return None
+            found.append(self.merge([dim for dim, _ in part], [length for _, length in part]))
+        return tuple(found)
+
+    def _merged_of(self, dim: Dim, size: int) -> list[tuple[Dim, int]]:
+        """What was merged into a dimension, and into that, with sizes; itself where nothing was."""
+        parts = None if isinstance(dim, Fixed) else self._parts.get(dim.tobytes())
+        if parts is None:
+            return [(dim, size)]
+        return [inner for part, length in parts for inner in self._merged_of(part, length)]
 
     def _known_elements(self, dims: Sequence[Dim]) -> Vector | None:
         """The elements that were once split into just these axes, in the order in which they are merged now."""

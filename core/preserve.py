@@ -76,7 +76,7 @@ def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
                 if names or before:
                     _restore(names, before)
             for buffer, version, value in buffers:
-                if unversioned or buffer._version != version:
+                if buffer._version != version or (unversioned and not torch.equal(buffer, value)):
                     with torch.no_grad():
                         buffer.copy_(value)
 

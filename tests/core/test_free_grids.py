@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from prunescope.core import plan, predicted, prune, score, trace
 from prunescope.core.measure import macs, parameters
@@ -69,3 +70,32 @@ def test_what_holds_the_merged_elements_keeps_one_of_the_two(mixed: Callable[[Te
     pruned = prune(model, plan(graph, score(graph), ratio=0.5)).model
     assert pruned.first.out_features == INSIDE
     assert pruned.last.in_features == OUTSIDE // 2
+
+
+class DynamicConvolution(nn.Module):
+    """Weights of every example, mixed of a few: the examples of a batch are groups of one convolution."""
+
+    def __init__(self, inside: int, outside: int, shares: int = 3) -> None:
+        super().__init__()
+        self.inside, self.outside = inside, outside
+        self.shares = nn.Linear(inside, shares)
+        self.weight = nn.Parameter(torch.randn(shares, outside, inside, 3, 3) / 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        shares = self.shares(x.mean((2, 3))).softmax(1)
+        mixed = torch.mm(shares, self.weight.view(self.weight.shape[0], -1))
+        weight = mixed.view(batch * self.outside, self.inside, 3, 3)
+        y = functional.conv2d(x.reshape(1, -1, height, width), weight, padding=1, groups=batch)
+        return y.view(batch, self.outside, height, width)
+
+
+def test_weights_that_are_mixed_for_every_example_lose_their_input_and_output_channels() -> None:
+    layers = (nn.Conv2d(3, 16, 3), DynamicConvolution(16, 24), nn.ReLU(), DynamicConvolution(24, 20), nn.Flatten())
+    model = nn.Sequential(*layers, nn.Linear(20 * 36, 5)).eval()
+    x = torch.randn(2, 3, 8, 8)
+    graph = trace(model, x)
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5)).model
+    assert pruned[1].weight.shape == (3, 12, 8, 3, 3)
+    assert pruned[3].weight.shape == (3, 10, 12, 3, 3)
+    assert pruned[5].in_features == 10 * 36
