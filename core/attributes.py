@@ -8,13 +8,14 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Mut
 from contextlib import contextmanager
 from enum import Enum
 from functools import cache
+from types import CellType, FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from prunescope.core.sizes import AttributeKey, Entry, Field, OfAttribute, SizeInt, Step, sequence_like
+from prunescope.core.sizes import AttributeKey, Closed, Entry, Field, OfAttribute, SizeInt, Step, sequence_like
 
 
 @contextmanager
@@ -37,6 +38,8 @@ def held_inside(holder: Any, step: Step) -> Any:
         # of a module, its class may hold it
         own = attributes_of(holder)
         return own[step.name] if step.name in own else getattr(type(holder), step.name)
+    if isinstance(step, Closed):
+        return _Closure(holder)[step.name]
     return holder[step.key if isinstance(step, Entry) else step]
 
 
@@ -69,6 +72,42 @@ class _Slots(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+class _Closure(MutableMapping[str, Any]):
+    """The integers, and tuples of them, that a function has closed over: copies share what else it holds."""
+
+    def __init__(self, function: FunctionType) -> None:
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        self._cells = {name: cell for name, cell in cells if is_filled(cell) and _is_plain_size(cell.cell_contents)}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._cells[name].cell_contents
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._cells[name].cell_contents = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._cells[name].cell_contents
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+
+def _is_plain_size(value: Any) -> bool:
+    return isinstance(value, int) or (isinstance(value, tuple) and all(isinstance(item, int) for item in value))
+
+
+def is_filled(cell: CellType) -> bool:
+    """An empty one belongs to a variable that has no value (yet)."""
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
 
 
 @cache
@@ -166,12 +205,12 @@ class _Memory:
                     self._remember_inside(item, key._replace(trail=(*key.trail, n)))
 
     def _remember_inside(self, value: Any, key: AttributeKey) -> None:
-        """What a dictionary or a plain object holds, be it an entry of a list or by itself."""
+        """What a dictionary, a plain object or a function holds, be it an entry of a list or by itself."""
         inner = _inside(value)
         if inner is None or id(value) in self._seen or len(key.trail) >= _DEEP:
             return
         self._seen.add(id(value))
-        step: Any = Entry if inner is value else Field
+        step: Any = Closed if isinstance(inner, _Closure) else Entry if inner is value else Field
         names = [name for name in inner if inner is value or name not in _NO_SIZES]
         self._remember(inner, names, lambda name: key._replace(trail=(*key.trail, step(name))))
 
@@ -222,7 +261,9 @@ def _is_named_tuple(value: Any) -> bool:
 
 
 def _inside(value: Any) -> MutableMapping[Any, Any] | None:
-    """What a dictionary or a plain object (a configuration) holds; None for what is neither."""
+    """What a dictionary, a plain object (a configuration) or a closure holds; None for what is none of these."""
+    if isinstance(value, FunctionType):
+        return _Closure(value) if value.__closure__ and value.__module__.split(".")[0] != "torch" else None
     if isinstance(value, dict):
         # a long one is a vocabulary, or some other table of numbers that are no sizes
         return value if len(value) <= _MANY else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from types import FunctionType
@@ -47,11 +48,29 @@ _HOLDING = frozenset((Tensor, tuple, list, dict))
 def asks_for_its_mode(module: nn.Module) -> bool:
     """Whether code of the module's class, not torch's, does something else while it trains (`if self.training`)."""
     kind: Any = type(module)
-    return _names_training(kind)
+    return any("training" in names for names in _names(kind))
+
+
+def moves_tensors_in_training(module: nn.Module) -> bool:
+    """Whether such a function also writes in place (`mean.lerp_(...)`), as moving means are kept; norms are known."""
+    kind: Any = type(module)
+    if isinstance(module, nn.modules.batchnorm._NormBase):
+        return False
+    return any("training" in names and any(map(_WRITES.fullmatch, names)) for names in _names(kind))
 
 
 @cache
-def _names_training(kind: Any) -> bool:
-    owners = [base for base in kind.__mro__ if base.__module__.split(".")[0] != "torch"]
-    functions = [value for base in owners for value in vars(base).values() if isinstance(value, FunctionType)]
-    return any("training" in function.__code__.co_names for function in functions)
+def _names(kind: Any) -> tuple[tuple[str, ...], ...]:
+    """For each function of the class that `forward` leads to, the names of attributes and functions that it uses."""
+    owners = [base for base in reversed(kind.__mro__) if base.__module__.split(".")[0] != "torch"]
+    functions = {name: value for base in owners for name, value in vars(base).items()}
+    used = {name: value.__code__.co_names for name, value in functions.items() if isinstance(value, FunctionType)}
+    reached, waiting = [], ["forward"]
+    while waiting:
+        names = used.pop(waiting.pop(), ())
+        reached.append(names)
+        waiting.extend(names)
+    return tuple(reached)
+
+
+_WRITES = re.compile(r"[a-z]\w*_")

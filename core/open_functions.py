@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from threading import Lock
 from typing import Any
 
 import torch
+from torch import nn
+
+from prunescope.core.preserve import uncompiled
 
 
 class _Patches:
@@ -53,3 +56,18 @@ def _open_functions(stack: ExitStack) -> None:
         return getattr(function, "_torchdynamo_inline", partial(call, function))(*args, **kwargs)
 
     scripted.__call__ = as_written
+
+
+@contextmanager
+def without_fused_paths(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Attention, recurrent layers and compiled ones of these come apart into the operations that the rules know."""
+    attention, recurrent = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    # convolutions are slow without it, so only where a recurrent layer would hide its gates in it
+    torch._C._set_mkldnn_enabled(recurrent and not any(isinstance(module, nn.RNNBase) for module in modules))
+    try:
+        with uncompiled():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(attention)
+        torch._C._set_mkldnn_enabled(recurrent)

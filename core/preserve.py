@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import operator
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunescope.core.held_tensors import tensor_attributes
@@ -52,7 +53,7 @@ def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
 
     Args:
         model: What is run inside.
-        unversioned: Whether tensors may be written into that are no buffers, or by ways that torch does not count
+        unversioned: Whether other tensors than buffers may be written into, or by ways that torch does not count
             (`buffer.data.mul_(...)`), as code does that keeps moving means while it trains.
     """
     modules = list(model.modules())
@@ -64,8 +65,8 @@ def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
     ]
     held = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
     if unversioned:
-        held += [tensor for _, tensor in tensor_attributes(dict(model.named_modules()))]
-    buffers = [(buffer, buffer._version, buffer.detach().clone()) for buffer in held]
+        held += [*model.parameters(), *(tensor for _, tensor in tensor_attributes(dict(model.named_modules())))]
+    tensors = [(tensor, tensor._version, tensor.detach().clone()) for tensor in held]
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         try:
@@ -75,10 +76,40 @@ def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
                 # most registries are empty, and stay so
                 if names or before:
                     _restore(names, before)
-            for buffer, version, value in buffers:
-                if buffer._version != version or (unversioned and not torch.equal(buffer, value)):
+            for tensor, version, value in tensors:
+                if tensor._version != version or (unversioned and not torch.equal(tensor, value)):
                     with torch.no_grad():
-                        buffer.copy_(value)
+                        tensor.copy_(value)
+
+
+class Written:
+    """The tensors of a model that operations write into, as they were before."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._tensors = tensors
+        self._before: list[tuple[Tensor, Tensor]] = []
+
+    @cached_property
+    def _held(self) -> dict[int, list[Tensor]]:
+        """Those not written into yet, by the address of their memory, which tied ones share."""
+        found: dict[int, list[Tensor]] = {}
+        for tensor in filter(_has_memory, self._tensors):
+            found.setdefault(tensor.untyped_storage().data_ptr(), []).append(tensor)
+        return found
+
+    def about_to(self, tensors: Iterable[Tensor]) -> None:
+        """An operation is about to write into one of these, or into a view of it."""
+        for tensor in tensors:
+            held = self._held.pop(tensor.untyped_storage().data_ptr(), []) if _has_memory(tensor) else []
+            self._before += [(each, each.detach().clone()) for each in held]
+
+    def put_back(self) -> None:
+        for tensor, value in self._before:
+            tensor.detach().copy_(value)
+
+
+def _has_memory(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_meta and tensor.numel() > 0
 
 
 def _restore(now: dict, before: dict) -> None:  # type: ignore[type-arg]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from prunescope.core.attributes import OWN_ATTRIBUTES
+from prunescope.core.attributes import OWN_ATTRIBUTES, is_filled
 
 _Memo = dict[int, Any]  # id of an object of the original -> its copy, as `deepcopy` keeps it
 
@@ -59,18 +59,31 @@ def _followed(value: Any, memo: _Memo) -> Any:
 
 def _function(function: FunctionType, memo: _Memo) -> FunctionType:
     cells = [memo.setdefault(id(cell), CellType()) for cell in function.__closure__ or ()]
-    made = FunctionType(function.__code__, function.__globals__, function.__name__, None, tuple(cells))
+    made = _with_cells(function, cells)
     # before what it holds: that may hold the function itself
     memo[id(function)] = made
-    made.__qualname__, made.__doc__, made.__module__ = function.__qualname__, function.__doc__, function.__module__
-    made.__dict__.update(function.__dict__)
     made.__defaults__ = function.__defaults__ and tuple(_followed(item, memo) for item in function.__defaults__)
-    made.__annotations__ = function.__annotations__
     if function.__kwdefaults__:
         made.__kwdefaults__ = {name: _followed(item, memo) for name, item in function.__kwdefaults__.items()}
     for cell, before in zip(cells, function.__closure__ or (), strict=True):
-        if _is_filled(before):
+        if is_filled(before):
             cell.cell_contents = _followed(before.cell_contents, memo)
+    return made
+
+
+def with_closed(function: FunctionType, name: str, value: Any) -> FunctionType:
+    """The function with another value of a variable that it has closed over; the others are shared."""
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return _with_cells(function, [CellType(value) if free == name else cell for free, cell in cells])
+
+
+def _with_cells(function: FunctionType, cells: Iterable[CellType]) -> FunctionType:
+    made = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, tuple(cells)
+    )  # fmt: skip
+    made.__qualname__, made.__doc__, made.__module__ = function.__qualname__, function.__doc__, function.__module__
+    made.__dict__.update(function.__dict__)
+    made.__annotations__, made.__kwdefaults__ = function.__annotations__, function.__kwdefaults__
     return made
 
 
@@ -86,22 +99,13 @@ def _reaches(value: Any, memo: _Memo, seen: set[int]) -> bool:
 
 def _parts(value: Any) -> Iterable[Any]:
     if isinstance(value, FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
+        cells = [cell.cell_contents for cell in value.__closure__ or () if is_filled(cell)]
         return (*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
     if isinstance(value, MethodType):
         return value.__self__, value.__func__
     if isinstance(value, partial):
         return value.func, *value.args, *value.keywords.values()
     return (value(),) if isinstance(value, weakref.ReferenceType) else ()
-
-
-def _is_filled(cell: CellType) -> bool:
-    """An empty one belongs to a variable that has no value (yet)."""
-    try:
-        cell.cell_contents  # noqa: B018
-    except ValueError:
-        return False
-    return True
 
 
 _PLAIN = frozenset((bool, int, float, str, type(None), torch.Tensor))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
@@ -17,13 +17,18 @@ from torch.utils._pytree import tree_leaves
 
 from prunescope.core.attributes import remembered_attributes
 from prunescope.core.graph import Operation
-from prunescope.core.held_tensors import asks_for_its_mode, registered_tensors, tensor_attributes
+from prunescope.core.held_tensors import (
+    asks_for_its_mode,
+    moves_tensors_in_training,
+    registered_tensors,
+    tensor_attributes,
+)
 from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.layer_sizes import resolve_layer_sizes
-from prunescope.core.open_functions import functions_in_the_open
-from prunescope.core.preserve import Watch, uncompiled
+from prunescope.core.open_functions import functions_in_the_open, without_fused_paths
+from prunescope.core.preserve import Watch, Written
 from prunescope.core.rules import Call, Rule, rule_for
-from prunescope.core.rules.table import operation_name, tensors_in
+from prunescope.core.rules.table import operation_name, tensors_in, written_arguments
 from prunescope.core.shapes import READS_VALUES, without_values
 from prunescope.core.size_calls import SizeCalls
 from prunescope.core.sizes import heard_by
@@ -69,7 +74,10 @@ class _Operator:
     function: torch._ops.OpOverload  # kept, so that its id is its own
     name: str
     rule: Rule | None
-    writes: bool  # into one of its operands
+    writes: tuple[tuple[int, str], ...]  # position and name of the arguments that it writes into
+
+    def written(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
+        return tensors_in([args[n] if n < len(args) else kwargs.get(name) for n, name in self.writes])
 
 
 class _NeedsValues(Exception):
@@ -106,6 +114,7 @@ class Run(Watch):
         self.named_buffers = [*registered_tensors(self.modules, "_buffers"), *tensor_attributes(self.modules)]
         self.known = {id(tensor): (name, True) for name, tensor in reversed(self.named_buffers)}
         self.known |= {id(tensor): (name, False) for name, tensor in reversed(self.named_parameters)}
+        self.written = Written([tensor for _, tensor in (*self.named_parameters, *self.named_buffers)])
         self.dims_by_id: dict[int, Dims] = {}
         self.operators: dict[int, _Operator] = {}  # by id of the function
 
@@ -117,14 +126,15 @@ class Run(Watch):
         """Names of the parameters that no operation has read."""
         return [name for name, p in self.named_parameters if id(p) not in self.dims_by_id and p.numel()]
 
-    def unreached_in_training_code(self) -> list[str]:
-        """Names of the buffers that no operation has read, of modules whose code asks whether they train."""
-        return [
+    def trains_by_itself(self) -> bool:
+        """Whether code of the model may read or move tensors in training mode alone."""
+        unread = [
             name
             for name, buffer in self.named_buffers
             if id(buffer) not in self.dims_by_id and buffer.is_floating_point() and buffer.numel() > 1
-            if asks_for_its_mode(self.modules[name.rpartition(".")[0]])
         ]
+        holders = [self.modules[name.rpartition(".")[0]] for name in unread]
+        return any(map(asks_for_its_mode, holders)) or any(map(moves_tensors_in_training, self.paths))
 
     def execute(self, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
         """One forward pass. Raises whatever the model raises."""
@@ -249,8 +259,10 @@ class Run(Watch):
             result = without_values(operator.name, args, kwargs, hollow and read.values[0].is_hollow, self.zeros)
             hollow = hollow or result is not None
         if result is None:
-            if hollow and operator.writes:
-                self.zeros.parted(read.tensors)
+            if operator.writes:
+                written = operator.written(args, kwargs)
+                self.written.about_to(written)
+                self.zeros.parted(written)
             result = function(*args, **kwargs)
         outputs = (result,) if isinstance(result, Tensor) else tuple(tensors_in((result,)))
         is_weight = bool(read.values) and read.is_weight
@@ -273,8 +285,7 @@ class Run(Watch):
     def _operator(self, function: Any) -> _Operator:
         found = self.operators.get(id(function))
         if found is None:
-            writes = isinstance(function, torch._ops.OpOverload) and function._schema.is_mutable
-            found = _Operator(function, operation_name(function), rule_for(function), writes)
+            found = _Operator(function, operation_name(function), rule_for(function), written_arguments(function))
             self.operators[id(function)] = found
         return found
 
@@ -376,21 +387,6 @@ def _reads_mask(name: str, read: Operands) -> bool:
         return False
     masks = (index.dtype in (torch.bool, torch.uint8) for index in read.tensors[1:])
     return any(is_mask and value.is_hollow for is_mask, value in zip(masks, read.values[1:], strict=True))
-
-
-@contextmanager
-def without_fused_paths(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Attention, recurrent layers and compiled ones of these come apart into the operations that the rules know."""
-    attention, recurrent = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    # convolutions are slow without it, so only where a recurrent layer would hide its gates in it
-    torch._C._set_mkldnn_enabled(recurrent and not any(isinstance(module, nn.RNNBase) for module in modules))
-    try:
-        with uncompiled():
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(attention)
-        torch._C._set_mkldnn_enabled(recurrent)
 
 
 def plain_output(result: Any) -> Any:

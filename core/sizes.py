@@ -40,7 +40,17 @@ class Field:
         return f".{self.name}"
 
 
-Step: TypeAlias = Field | int | Entry  # a number is a position in a tuple or list
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A step to a variable that a function has closed over."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"({self.name})"
+
+
+Step: TypeAlias = Field | int | Entry | Closed  # a number is a position in a tuple or list
 
 
 class AttributeKey(NamedTuple):

@@ -22,7 +22,8 @@ from prunescope.core.labels import Vector
 from prunescope.core.plan import Plan, Removal, fingerprint
 from prunescope.core.preserve import collector_paused
 from prunescope.core.rebuild import Change, Scaling, Slices, rebuilt
-from prunescope.core.sizes import AttributeKey, Entry, Field, Step, evaluated, sequence_like
+from prunescope.core.references import with_closed
+from prunescope.core.sizes import AttributeKey, Closed, Entry, Field, Step, evaluated, sequence_like
 from prunescope.core.temperature import Rows
 from prunescope.core.trace import trace
 from prunescope.core.verify import Verification, verified
@@ -312,7 +313,7 @@ def _set_inside(
     before = held_inside(holders[-1], steps[-1])
     if before == value:
         return
-    # a tuple cannot be changed in place: it is made anew, and so is what holds it
+    # a tuple cannot be changed in place, a function is the original's too: made anew, like what holds them
     changed: Any = value
     for holder, its, step in zip(reversed(holders), reversed(theirs), reversed(steps), strict=True):
         if isinstance(step, Field | Entry) and holder is its:
@@ -329,6 +330,9 @@ def _set_inside(
         if isinstance(step, Entry):
             holder[step.key] = changed
             break
+        if isinstance(step, Closed):
+            changed = with_closed(holder, step.name, changed)
+            continue
         changed = sequence_like(holder, (*holder[:step], changed, *holder[step + 1 :]))
     inside = str(key).removeprefix(f"{key.module}.")
     repairs[key.module, inside] = Repair(key.module, inside, before, value)

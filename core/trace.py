@@ -89,10 +89,10 @@ def _run_unreached(run: Run, call: tuple[tuple[Any, ...], dict[str, Any]]) -> No
     """Run again in training mode where evaluation mode left something out (auxiliary classifiers, moving means)."""
     run.reference_operations = len(run.operations)
     missed = run.unreached()
-    if not missed and not run.unreached_in_training_code():
+    if not missed and not run.trains_by_itself():
         return
-    with preserved(run.model, unversioned=True):
-        _run_in_training(run, call)
+    _run_in_training(run, call)
+    run.written.put_back()
     left = run.unreached()
     if left:
         run.notes.append(

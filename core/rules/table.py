@@ -89,6 +89,15 @@ def _writes_out(function: torch._ops.OpOverload) -> bool:
 
 
 @cache
+def written_arguments(function: torch._ops.OpOverload) -> tuple[tuple[int, str], ...]:
+    """Position and name of the arguments that an operation writes into."""
+    if isinstance(function, HigherOrderOperator) or not function._schema.is_mutable:
+        return ()
+    arguments = enumerate(function._schema.arguments)
+    return tuple((n, each.name) for n, each in arguments if each.alias_info is not None and each.alias_info.is_write)
+
+
+@cache
 def _is_pointwise(name: str) -> bool:
     """Whether torch tags any form of the operation so; the forms that work in place often lack the tag."""
     namespace, _, packet = name.partition(".")

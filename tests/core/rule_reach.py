@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunescope.core.inputs import as_call
-from prunescope.core.run import without_fused_paths
+from prunescope.core.open_functions import without_fused_paths
 from prunescope.explorer.gallery import open_model
 from tests.core.rule_calls import Sample
 from tests.core.test_architectures import CASES

@@ -71,7 +71,22 @@ class Codebook(nn.Module):
         return self.decode(z + (found - z).detach())
 
 
-MODELS = pytest.mark.parametrize("build", [MovingMeans, Centred, Codebook])
+class MeanTeacher(nn.Module):
+    """A second network whose weights are moving means of the first one's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.student, self.teacher = (nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(2))
+        self.teacher.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            for mine, other in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
+                mine.data.mul_(DECAY).add_(other.data, alpha=1 - DECAY)
+        return self.student(x) + self.teacher(x).detach()
+
+
+MODELS = pytest.mark.parametrize("build", [MovingMeans, Centred, Codebook, MeanTeacher])
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
