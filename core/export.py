@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from prunescope.core.errors import BadInput, ExportFailed
-from prunescope.core.inputs import as_call
+from prunescope.core.inputs import as_call, plain_output
 from prunescope.core.measure import evaluating
 from prunescope.core.plan import Plan
-from prunescope.core.run import plain_output
 from prunescope.core.surgery import prune
 
 TOLERANCE = 1e-3  # of the largest output: other kernels round differently, a wrong graph is far off

@@ -1,4 +1,4 @@
-"""Example inputs in the three forms that the public functions take."""
+"""Example inputs in the three forms that the public functions take, and outputs of any form as plain containers."""
 
 from __future__ import annotations
 
@@ -102,3 +102,14 @@ def _built(record: dict[str, Any]) -> Any:
         where="the plan's inputs",
         what_to_do="give example_inputs: prune(model, plan, example_inputs=...)",
     )
+
+
+def plain_output(result: Any) -> Any:
+    """Outputs that are objects with fields (dataclasses, `ModelOutput`) as plain containers."""
+    if isinstance(result, Mapping):
+        return {key: plain_output(value) for key, value in result.items()}
+    if isinstance(result, list | tuple):
+        return [plain_output(value) for value in result]
+    if hasattr(result, "__dataclass_fields__"):
+        return {key: plain_output(getattr(result, key)) for key in result.__dataclass_fields__}
+    return result

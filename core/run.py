@@ -23,6 +23,7 @@ from prunescope.core.held_tensors import (
     registered_tensors,
     tensor_attributes,
 )
+from prunescope.core.inputs import plain_output
 from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.layer_sizes import resolve_layer_sizes
 from prunescope.core.open_functions import functions_in_the_open, without_fused_paths
@@ -114,7 +115,7 @@ class Run(Watch):
         self.named_buffers = [*registered_tensors(self.modules, "_buffers"), *tensor_attributes(self.modules)]
         self.known = {id(tensor): (name, True) for name, tensor in reversed(self.named_buffers)}
         self.known |= {id(tensor): (name, False) for name, tensor in reversed(self.named_parameters)}
-        self.written = Written([tensor for _, tensor in (*self.named_parameters, *self.named_buffers)])
+        self.written = Written(())
         self.dims_by_id: dict[int, Dims] = {}
         self.operators: dict[int, _Operator] = {}  # by id of the function
 
@@ -137,14 +138,18 @@ class Run(Watch):
         return any(map(asks_for_its_mode, holders)) or any(map(moves_tensors_in_training, self.paths))
 
     def execute(self, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
-        """One forward pass. Raises whatever the model raises."""
+        """One forward pass; what it writes into is left as it was. Raises whatever the model raises."""
         args, kwargs = call
+        self.written = Written([tensor for _, tensor in (*self.named_parameters, *self.named_buffers)])
         self.calls.clear()
         self.stack.clear()
         self._enter_inputs(call)
-        with without_fused_paths(self.paths), self._module_hooks(), self._remembering_sizes(), self:
-            result = self.model(*args, **kwargs)
-            resolve_layer_sizes(self.space, self.modules, lambda tensor: id(tensor) in self.dims_by_id)
+        try:
+            with without_fused_paths(self.paths), self._module_hooks(), self._remembering_sizes(), self:
+                result = self.model(*args, **kwargs)
+                resolve_layer_sizes(self.space, self.modules, lambda tensor: id(tensor) in self.dims_by_id)
+        finally:
+            self.written.put_back()
         # what no call of torch's own functions led to has no bounds that could be read
         for taken in self.space.slices:
             self.space.lock(taken.labels, BY_POSITION)
@@ -387,14 +392,3 @@ def _reads_mask(name: str, read: Operands) -> bool:
         return False
     masks = (index.dtype in (torch.bool, torch.uint8) for index in read.tensors[1:])
     return any(is_mask and value.is_hollow for is_mask, value in zip(masks, read.values[1:], strict=True))
-
-
-def plain_output(result: Any) -> Any:
-    """Outputs that are objects with fields (dataclasses, `ModelOutput`) as plain containers."""
-    if isinstance(result, Mapping):
-        return {key: plain_output(value) for key, value in result.items()}
-    if isinstance(result, list | tuple):
-        return [plain_output(value) for value in result]
-    if hasattr(result, "__dataclass_fields__"):
-        return {key: plain_output(getattr(result, key)) for key in result.__dataclass_fields__}
-    return result

@@ -92,7 +92,6 @@ def _run_unreached(run: Run, call: tuple[tuple[Any, ...], dict[str, Any]]) -> No
     if not missed and not run.trains_by_itself():
         return
     _run_in_training(run, call)
-    run.written.put_back()
     left = run.unreached()
     if left:
         run.notes.append(

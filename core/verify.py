@@ -19,13 +19,13 @@ from prunescope.core.decisions import Recording, Replaying, SameDraws, relative_
 from prunescope.core.errors import VerificationFailed
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.held_tensors import tensor_attributes
-from prunescope.core.inputs import as_call
+from prunescope.core.inputs import as_call, plain_output
 from prunescope.core.labels import Vector
 from prunescope.core.open_functions import without_fused_paths
 from prunescope.core.preserve import preserved, uncompiled
 from prunescope.core.rebuild import Change, Slices, as_kind, rebuilt
 from prunescope.core.reference import AnotherRun, Reference, kept_of
-from prunescope.core.run import ParameterDims, plain_output
+from prunescope.core.run import ParameterDims
 
 TOLERANCE = 1e-5  # largest difference, relative to the largest output
 _ROUNDINGS = 2  # times what rounding alone does to the output, where a model cannot be run in a higher precision

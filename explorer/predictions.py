@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from prunescope.core.errors import BadInput
-from prunescope.core.inputs import as_call
+from prunescope.core.inputs import as_call, plain_output
 from prunescope.core.measure import evaluating
-from prunescope.core.run import plain_output
 
 BATCH = 256  # examples that are run at once
 

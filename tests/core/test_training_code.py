@@ -111,6 +111,25 @@ def test_a_pruned_model_trains_as_the_original_did(build: Any, mode: bool) -> No
     assert 8 not in widths
 
 
+def test_what_a_run_writes_into_by_ways_that_torch_does_not_count_is_left_as_it_was() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(5, 8), nn.Linear(8, 3)
+            self.register_buffer("mean", torch.zeros(8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.a(x)
+            self.mean.data.add_(1)
+            self.a.weight.data.mul_(0.5)
+            return self.b(y + self.mean)
+
+    model = Counting().eval()
+    before = copy.deepcopy(tensors(model))
+    trace(model, torch.randn(6, 5))
+    assert all(torch.equal(value, tensors(model)[name]) for name, value in before.items())
+
+
 @MODELS
 def test_tracing_and_verification_leave_what_training_moves_as_it_was(build: Any) -> None:
     torch.manual_seed(0)
