@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from prunescope.core.labels import COMPETING_UNITS, Edges, Grid, LabelSpace, Locked, Vector
 
 PLAIN_KIND = "channels"
+BOTH_WAYS = "it is the rows and the columns of one dimension, which cannot be cut both ways at once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def _coupling(space: LabelSpace, components: Components, by_rows: bool) -> Coupl
     for grid in space.grids:
         open_rows, open_columns = _open_ways(grid, locked, before)
         rows = _rows_come_first(grid, competing, before) == by_rows if open_rows == open_columns else open_rows
-        _tie(ties, grid, rows)
+        _tie(ties, grid, rows, _are_the_same(before[grid.rows], before[grid.columns]))
         kinds.append((open_rows and open_columns, grid.elements, grid.row_kind if rows else grid.column_kind))
     edges, locks = (*space.edges, *ties.edges), (*space.locks, *ties.locks)
     component = _joined(before, ties.edges)
@@ -90,16 +91,17 @@ def _rows_come_first(grid: Grid, competing: NDArray[np.bool_], component: Vector
     return rows or not columns
 
 
-def _tie(ties: LabelSpace, grid: Grid, by_rows: bool) -> None:
-    """Elements go with their row, and the columns stay whole; or the other way round."""
+def _are_the_same(rows: Vector, columns: Vector) -> bool:
+    return rows.size == columns.size and bool((rows == columns).all())
+
+
+def _tie(ties: LabelSpace, grid: Grid, by_rows: bool, both: bool) -> None:
+    """Elements go with their row, and the columns stay whole; or the other way round. `both`: these are the same."""
     ties.operation = grid.operation
     rows, columns = grid.rows.size, grid.columns.size
-    if by_rows:
-        ties.join(grid.elements, np.repeat(grid.rows, columns))
-        ties.lock(grid.columns, f"whole {grid.row_kind} are cut here")
-        return
-    ties.join(grid.elements, np.tile(grid.columns, rows))
-    ties.lock(grid.rows, f"whole {grid.column_kind} are cut here")
+    kind, stays = (grid.row_kind, grid.columns) if by_rows else (grid.column_kind, grid.rows)
+    ties.join(grid.elements, np.repeat(grid.rows, columns) if by_rows else np.tile(grid.columns, rows))
+    ties.lock(stays, BOTH_WAYS if both else f"whole {kind} are cut here")
 
 
 def _both_ways(grid: Grid) -> list[Edges]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prunescope.core import plan, predicted, prune, score, trace
+from prunescope.core.coupling import BOTH_WAYS
 from prunescope.core.measure import macs, parameters
 
 KINDS, INSIDE, OUTSIDE, BASES = 4, 16, 24, 6
@@ -99,3 +100,23 @@ def test_weights_that_are_mixed_for_every_example_lose_their_input_and_output_ch
     assert pruned[1].weight.shape == (3, 12, 8, 3, 3)
     assert pruned[3].weight.shape == (3, 10, 12, 3, 3)
     assert pruned[5].in_features == 10 * 36
+
+
+def test_weights_made_for_the_same_units_on_both_sides_stay_with_the_reason() -> None:
+    class EdgeNetwork(nn.Module):
+        """A weight for every edge, from the width to the width: message passing of quantum chemistry."""
+
+        def __init__(self, width: int = 8) -> None:
+            super().__init__()
+            self.width = width
+            self.node, self.edge, self.out = nn.Linear(5, width), nn.Linear(3, width * width), nn.Linear(width, 2)
+
+        def forward(self, x: Tensor, edge: Tensor) -> Tensor:
+            y = self.node(x)
+            weight = self.edge(edge).view(-1, self.width, self.width)
+            return self.out(y + torch.bmm(y.unsqueeze(1), weight).squeeze(1))
+
+    graph = trace(EdgeNetwork().eval(), (torch.randn(4, 5), torch.randn(4, 3)))
+    assert not graph.groups
+    reasons = {lock.parameter: lock.reason for lock in graph.locks if lock.dim == 0}
+    assert reasons["node.weight"] == reasons["edge.weight"] == BOTH_WAYS
