@@ -21,8 +21,9 @@ original was trained on for as many epochs as the pruned networks were after the
 over what is left; latency is the share of the original's median time for one example on one thread, timed in turns
 with it while other work was running, so it is rough. *Statistics anew*: with the running means and variances of
 normalisation layers measured again and nothing else. Units are ranked by magnitude, or *by Taylor*, first order, from
-the gradients of some batches to train on. *Distilled*: the recovery also learns the answers of the original that was
-trained on.
+the gradients of some batches to train on. The recovery, and the original's training on, begin at a quarter of the
+training's learning rate; at the whole rate in the speed-ups of dgcnn, lstm and vit. *Distilled*: the recovery also
+learns the answers of the original that was trained on.
 """
 GLANCE = """## Speed-ups at a glance
 
