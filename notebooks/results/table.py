@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -115,26 +116,55 @@ def _spread(cell: Sequence[Run]) -> str:
 
 
 def _figure(name: str, runs: Sequence[Run]) -> None:
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharex=True)
+    """Accuracy against speed-up, or side by side where all cuts have the same one."""
+    cut = [run for run in runs if run.speed_up > 1]
+    alike = len({run.speed_up for run in cut}) == 1
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharex=not alike, sharey=alike)
+    (_draw_bars if alike else _draw_curves)(axes, cut)
+    for cell, style in zip(_cells(run for run in runs if run.speed_up == 1), ("-", ":"), strict=False):
+        line = {"color": "0.6", "linewidth": 1, "linestyle": style, "label": cell[0].method}
+        (axes[1].axvline if alike else axes[1].axhline)(100 * mean(run.test for run in cell), **line)
+    axes[0].set(title="right after the cut, validation")
+    axes[1].set(title="after recovery, test")
+    axes[1].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(HERE / f"{name}.svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def _draw_bars(axes: Any, cut: Sequence[Run]) -> None:
+    cells = _cells(cut)[::-1]
+    names = [f"{cell[0].method}, {cell[0].scope}" for cell in cells]
+    after_cut, tests = _means(cells)
+    axes[0].bar_label(axes[0].barh(names, after_cut, height=0.6), fmt="%.1f", padding=3, fontsize=8)
+    axes[0].set(xlabel="accuracy, %", xlim=(0, 105))
+    # a few tenths apart, which bars from zero would not show
+    axes[1].plot(tests, names, "o")
+    for place, value in enumerate(tests):
+        axes[1].annotate(f"{value:.1f}", (value, place), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+    axes[1].set(xlabel="accuracy, %", xlim=(min(tests) - 0.3, max(tests) + 0.5))
+
+
+def _draw_curves(axes: Any, cut: Sequence[Run]) -> None:
     curves: dict[tuple[str, str], list[list[Run]]] = {}
-    for cell in _cells(run for run in runs if run.speed_up > 1):
+    for cell in _cells(cut):
         curves.setdefault((cell[0].method, cell[0].scope), []).append(cell)
     methods = list(dict.fromkeys(method for method, _ in curves))
     for (method, scope), cells in curves.items():
         style = {"color": f"C{methods.index(method)}", "linestyle": "-" if scope == "local" else "--", "marker": "."}
         x = [mean(1 / run.macs for run in cell) for cell in cells]
-        axes[0].plot(x, [100 * mean(run.after_cut for run in cell) for cell in cells], **style)
-        axes[1].plot(x, [100 * mean(run.test for run in cell) for cell in cells], label=f"{method}, {scope}", **style)
-    for cell, style in zip(_cells(run for run in runs if run.speed_up == 1), ("-", ":"), strict=False):
-        axes[1].axhline(
-            100 * mean(run.test for run in cell), color="0.6", linewidth=1, linestyle=style, label=cell[0].method
-        )
-    axes[0].set(title="right after the cut, validation", xlabel="speed-up (MACs)", ylabel="accuracy, %")
-    axes[1].set(title="after recovery, test", xlabel="speed-up (MACs)")
-    axes[1].legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(HERE / f"{name}.svg", metadata={"Date": None})
-    plt.close(figure)
+        after_cut, tests = _means(cells)
+        axes[0].plot(x, after_cut, **style)
+        axes[1].plot(x, tests, label=f"{method}, {scope}", **style)
+    axes[0].set(ylabel="accuracy, %")
+    for ax in axes:
+        ax.set(xlabel="speed-up (MACs)")
+
+
+def _means(cells: Sequence[Sequence[Run]]) -> tuple[list[float], list[float]]:
+    """Accuracy in per cent of every cell: right after the cut, and of the test split."""
+    after_cut = [100 * mean(run.after_cut for run in cell) for cell in cells]
+    return after_cut, [100 * mean(run.test for run in cell) for cell in cells]
 
 
 if __name__ == "__main__":
