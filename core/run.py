@@ -81,7 +81,7 @@ class _Operator:
         return tensors_in([args[n] if n < len(args) else kwargs.get(name) for n, name in self.writes])
 
 
-class _NeedsValues(Exception):
+class NeedsValues(Exception):
     """The model decides by values that were left out; run it again with values."""
 
 
@@ -258,7 +258,7 @@ class Run(Watch):
                 return parts
         hollow = read.is_hollow
         if hollow and (operator.name in READS_VALUES or _reads_mask(operator.name, read)):
-            raise _NeedsValues(operator.name)
+            raise NeedsValues(operator.name)
         result = None
         if not self.with_values:
             result = without_values(operator.name, args, kwargs, hollow and read.values[0].is_hollow, self.zeros)

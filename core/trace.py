@@ -23,7 +23,7 @@ from prunescope.core.inputs import as_call
 from prunescope.core.labels import Fixed, LabelSpace, Vector
 from prunescope.core.neutral import without_neutral_sums
 from prunescope.core.preserve import collector_paused, preserved
-from prunescope.core.run import ParameterDims, Run
+from prunescope.core.run import NeedsValues, ParameterDims, Run
 from prunescope.core.temperature import Fold, folded
 from prunescope.core.unread import lock_unread
 
@@ -115,7 +115,7 @@ def _without_or_with_values(run: Run, call: tuple[tuple[Any, ...], dict[str, Any
     as_before = run.with_values
     try:
         run.execute(call)
-    except Exception:
+    except NeedsValues:
         run.with_values = True
         run.execute(call)
     finally:
