@@ -78,9 +78,8 @@ def with_closed(function: FunctionType, name: str, value: Any) -> FunctionType:
 
 
 def _with_cells(function: FunctionType, cells: Iterable[CellType]) -> FunctionType:
-    made = FunctionType(
-        function.__code__, function.__globals__, function.__name__, function.__defaults__, tuple(cells)
-    )  # fmt: skip
+    code, defaults = function.__code__, function.__defaults__
+    made = FunctionType(code, function.__globals__, function.__name__, defaults, tuple(cells))
     made.__qualname__, made.__doc__, made.__module__ = function.__qualname__, function.__doc__, function.__module__
     made.__dict__.update(function.__dict__)
     made.__annotations__, made.__kwdefaults__ = function.__annotations__, function.__kwdefaults__

@@ -204,7 +204,7 @@ def _asked(values: Sequence[Any]) -> list[Any]:
 
 
 def _number(size: Any) -> Any:
-    if not isinstance(size, Tensor | np.integer) or (isinstance(size, Tensor) and size.numel() != 1):
+    if not isinstance(size, Tensor | np.integer):
         return size
     # what is asked here is no operation of the model's
     with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():

@@ -32,7 +32,7 @@ from notebooks.results.study import (
     train,
     trained,
     trained_on,
-)  # fmt: skip
+)
 from prunescope.core import trace
 from prunescope.core.measure import evaluating
 from prunescope.core.recovery import distilled
