@@ -7,15 +7,16 @@ import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from enum import Enum
-from functools import cache
-from types import CellType, FunctionType
+from functools import cache, partial
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from prunescope.core.sizes import AttributeKey, Closed, Entry, Field, OfAttribute, SizeInt, Step, sequence_like
+from prunescope.core.holders import Variables, attributes_of, held_inside, slot_names
+from prunescope.core.sizes import AttributeKey, Entry, Field, OfAttribute, SizeInt, Variable, sequence_like
 
 
 @contextmanager
@@ -31,91 +32,6 @@ def remembered_attributes(modules: Mapping[str, nn.Module]) -> Iterator[Callable
         yield memory.sizes
     finally:
         memory.put_back()
-
-
-def held_inside(holder: Any, step: Step) -> Any:
-    if isinstance(step, Field):
-        # of a module, its class may hold it
-        own = attributes_of(holder)
-        return own[step.name] if step.name in own else getattr(type(holder), step.name)
-    if isinstance(step, Closed):
-        return _Closure(holder)[step.name]
-    return holder[step.key if isinstance(step, Entry) else step]
-
-
-def attributes_of(holder: Any) -> MutableMapping[Any, Any]:
-    """What an object holds by name, to be read and changed as it is held: also where its class is frozen."""
-    return vars(holder) if hasattr(holder, "__dict__") else _Slots(holder)
-
-
-class _Slots(MutableMapping[str, Any]):
-    """The attributes of an object whose class names them in `__slots__`."""
-
-    def __init__(self, holder: Any) -> None:
-        self._holder = holder
-        kind: Any = type(holder)
-        self._names = _slot_names(kind)
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._names or not hasattr(self._holder, name):
-            raise KeyError(name)
-        return getattr(self._holder, name)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        object.__setattr__(self._holder, name, value)
-
-    def __delitem__(self, name: str) -> None:
-        object.__delattr__(self._holder, name)
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in self._names if hasattr(self._holder, name))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-class _Closure(MutableMapping[str, Any]):
-    """The integers, and tuples of them, that a function has closed over: copies share what else it holds."""
-
-    def __init__(self, function: FunctionType) -> None:
-        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        self._cells = {name: cell for name, cell in cells if is_filled(cell) and _is_plain_size(cell.cell_contents)}
-
-    def __getitem__(self, name: str) -> Any:
-        return self._cells[name].cell_contents
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self._cells[name].cell_contents = value
-
-    def __delitem__(self, name: str) -> None:
-        del self._cells[name].cell_contents
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._cells)
-
-    def __len__(self) -> int:
-        return len(self._cells)
-
-
-def _is_plain_size(value: Any) -> bool:
-    return isinstance(value, int) or (isinstance(value, tuple) and all(isinstance(item, int) for item in value))
-
-
-def is_filled(cell: CellType) -> bool:
-    """An empty one belongs to a variable that has no value (yet)."""
-    try:
-        cell.cell_contents  # noqa: B018
-    except ValueError:
-        return False
-    return True
-
-
-@cache
-def _slot_names(kind: Any) -> tuple[str, ...]:
-    """Names of the slots that instances of a class have; none of those of Python's own."""
-    owners = [base for base in kind.__mro__ if base.__module__.split(".")[0] not in sys.stdlib_module_names]
-    slots = [vars(base).get("__slots__", ()) for base in owners]
-    return tuple(name for names in slots for name in ([names] if isinstance(names, str) else names))
 
 
 def copied_from(path: str, module: nn.Module, keys: Iterable[AttributeKey]) -> dict[AttributeKey, AttributeKey]:
@@ -210,7 +126,7 @@ class _Memory:
         if inner is None or id(value) in self._seen or len(key.trail) >= _DEEP:
             return
         self._seen.add(id(value))
-        step: Any = Closed if isinstance(inner, _Closure) else Entry if inner is value else Field
+        step: Any = Variable if isinstance(inner, Variables) else Entry if inner is value else Field
         names = [name for name in inner if inner is value or name not in _NO_SIZES]
         self._remember(inner, names, lambda name: key._replace(trail=(*key.trail, step(name))))
 
@@ -261,14 +177,19 @@ def _is_named_tuple(value: Any) -> bool:
 
 
 def _inside(value: Any) -> MutableMapping[Any, Any] | None:
-    """What a dictionary, a plain object (a configuration) or a closure holds; None for what is none of these."""
+    """What a dictionary, a plain object (a configuration) or a function holds; None for what is none of these."""
     if isinstance(value, FunctionType):
-        return _Closure(value) if value.__closure__ and value.__module__.split(".")[0] != "torch" else None
+        own = value.__module__.split(".")[0] != "torch"
+        return Variables(value) if own and (value.__closure__ or value.__defaults__ or value.__kwdefaults__) else None
     if isinstance(value, dict):
         # a long one is a vocabulary, or some other table of numbers that are no sizes
         return value if len(value) <= _MANY else None
-    if isinstance(value, nn.Module | Tensor | type | Enum) or callable(value):
+    if isinstance(value, nn.Module | Tensor | type | Enum):
         return None
+    if isinstance(value, partial):
+        return attributes_of(value)
     kind: Any = type(value)
-    plain = hasattr(value, "__dict__") or _slot_names(kind)
-    return attributes_of(value) if plain and kind.__module__.split(".")[0] not in ("torch", "builtins") else None
+    maker = kind.__module__.split(".")[0]
+    if maker in ("torch", "builtins") or (callable(value) and maker in sys.stdlib_module_names):
+        return None
+    return attributes_of(value) if hasattr(value, "__dict__") or slot_names(kind) else None

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from prunescope.core.attributes import OWN_ATTRIBUTES, is_filled
+from prunescope.core.attributes import OWN_ATTRIBUTES
+from prunescope.core.holders import is_filled, with_cells
 
 _Memo = dict[int, Any]  # id of an object of the original -> its copy, as `deepcopy` keeps it
 
@@ -59,7 +60,7 @@ def _followed(value: Any, memo: _Memo) -> Any:
 
 def _function(function: FunctionType, memo: _Memo) -> FunctionType:
     cells = [memo.setdefault(id(cell), CellType()) for cell in function.__closure__ or ()]
-    made = _with_cells(function, cells)
+    made = with_cells(function, cells)
     # before what it holds: that may hold the function itself
     memo[id(function)] = made
     made.__defaults__ = function.__defaults__ and tuple(_followed(item, memo) for item in function.__defaults__)
@@ -68,21 +69,6 @@ def _function(function: FunctionType, memo: _Memo) -> FunctionType:
     for cell, before in zip(cells, function.__closure__ or (), strict=True):
         if is_filled(before):
             cell.cell_contents = _followed(before.cell_contents, memo)
-    return made
-
-
-def with_closed(function: FunctionType, name: str, value: Any) -> FunctionType:
-    """The function with another value of a variable that it has closed over; the others are shared."""
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    return _with_cells(function, [CellType(value) if free == name else cell for free, cell in cells])
-
-
-def _with_cells(function: FunctionType, cells: Iterable[CellType]) -> FunctionType:
-    code, defaults = function.__code__, function.__defaults__
-    made = FunctionType(code, function.__globals__, function.__name__, defaults, tuple(cells))
-    made.__qualname__, made.__doc__, made.__module__ = function.__qualname__, function.__doc__, function.__module__
-    made.__dict__.update(function.__dict__)
-    made.__annotations__, made.__kwdefaults__ = function.__annotations__, function.__kwdefaults__
     return made
 
 

@@ -41,8 +41,8 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
-    """A step to a variable that a function has closed over."""
+class Variable:
+    """A step to what a function keeps for a variable: it has closed over it, or it is an argument's default."""
 
     name: str
 
@@ -50,7 +50,7 @@ class Closed:
         return f"({self.name})"
 
 
-Step: TypeAlias = Field | int | Entry | Closed  # a number is a position in a tuple or list
+Step: TypeAlias = Field | int | Entry | Variable  # a number is a position in a tuple or list
 
 
 class AttributeKey(NamedTuple):

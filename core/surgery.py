@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from prunescope.core.accepted import accepted
-from prunescope.core.attributes import attributes_of, copied_from, held_inside
+from prunescope.core.attributes import copied_from
 from prunescope.core.errors import BadInput, BadPlan, VerificationFailed
 from prunescope.core.fitting import clash_text, inseparable, size_ties, use_text
 from prunescope.core.graph import DependencyGraph
+from prunescope.core.holders import attributes_of, held_inside, with_variable
 from prunescope.core.inputs import random_inputs
 from prunescope.core.known_layers import sizes_of
 from prunescope.core.labels import Vector
 from prunescope.core.plan import Plan, Removal, fingerprint
 from prunescope.core.preserve import collector_paused
 from prunescope.core.rebuild import Change, Scaling, Slices, rebuilt
-from prunescope.core.references import with_closed
-from prunescope.core.sizes import AttributeKey, Closed, Entry, Field, Step, evaluated, sequence_like
+from prunescope.core.sizes import AttributeKey, Entry, Field, Step, Variable, evaluated, sequence_like
 from prunescope.core.temperature import Rows
 from prunescope.core.trace import trace
 from prunescope.core.verify import Verification, verified
@@ -330,8 +330,8 @@ def _set_inside(
         if isinstance(step, Entry):
             holder[step.key] = changed
             break
-        if isinstance(step, Closed):
-            changed = with_closed(holder, step.name, changed)
+        if isinstance(step, Variable):
+            changed = with_variable(holder, step.name, changed)
             continue
         changed = sequence_like(holder, (*holder[:step], changed, *holder[step + 1 :]))
     inside = str(key).removeprefix(f"{key.module}.")

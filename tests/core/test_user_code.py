@@ -262,24 +262,6 @@ def masked(m: Any, x: Tensor) -> Tensor:
     return m.out(x)
 
 
-class Lambda(nn.Module):
-    """A layer that is a function."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
-
-
-def closed_over(width: int) -> Build:
-    """A function that was written where the width had a name."""
-    shaped = Lambda(lambda x: x.view(-1, width, 4))
-    layers = (nn.Linear(6, 4 * width), shaped, nn.ReLU(), nn.Flatten(), nn.Linear(4 * width, 3))
-    return lambda: (nn.Sequential(*layers), torch.randn(2, 6))
-
-
 def filled_up(m: Any, x: Tensor) -> Tensor:
     """Code that takes fewer channels too, and refuses more."""
     x = m.hidden(x)
@@ -301,7 +283,6 @@ CODE: dict[str, Build] = {
             ("a namespace", SimpleNamespace),
         )
     },
-    "sizes in a closure": closed_over(16),
     "sizes of the class": lambda: (OfClass(), torch.randn(2, 5, 6)),
     "grouped convolution with weights of each example": image(
         grouped_by_example,
