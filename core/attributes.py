@@ -86,13 +86,16 @@ class _Memory:
                 del holder[name]
 
     def remember_module(self, path: str, module: nn.Module) -> None:
-        kind: Any = type(module)
         own = vars(module)
+        self._remember_class(own, type(module))
+        names = [name for name, value in own.items() if type(value) not in _WITHOUT_SIZES and name not in _NO_SIZES]
+        self._remember(own, names, lambda name: AttributeKey(path, name))
+
+    def _remember_class(self, own: MutableMapping[Any, Any], kind: Any) -> None:
+        """An instance holds what its class holds for all of them while it is remembered."""
         for name, value in _class_sizes(kind).items():
             if name not in own:
                 self._replace(own, name, value)
-        names = [name for name, value in own.items() if type(value) not in _WITHOUT_SIZES and name not in _NO_SIZES]
-        self._remember(own, names, lambda name: AttributeKey(path, name))
 
     def _replace(self, holder: MutableMapping[Any, Any], name: Hashable, value: Any) -> None:
         self._replaced.append((holder, name, holder.get(name, _ABSENT)))
@@ -126,20 +129,21 @@ class _Memory:
         if inner is None or id(value) in self._seen or len(key.trail) >= _DEEP:
             return
         self._seen.add(id(value))
+        if inner is not value and hasattr(value, "__dict__") and not isinstance(value, FunctionType | partial):
+            self._remember_class(inner, type(value))
         step: Any = Variable if isinstance(inner, Variables) else Entry if inner is value else Field
         names = [name for name in inner if inner is value or name not in _NO_SIZES]
         self._remember(inner, names, lambda name: key._replace(trail=(*key.trail, step(name))))
 
 
-def _class_sizes(kind: type[nn.Module]) -> Mapping[str, Any]:
-    """Integers, and tuples and lists of them, that a class of the user's holds for all its modules, as they are now."""
-    known: Any = kind
-    found = {name: getattr(kind, name, None) for name in _class_names(known)}
+def _class_sizes(kind: Any) -> Mapping[str, Any]:
+    """Integers, and tuples and lists of them, that a class of the user's holds for all its objects, as they are now."""
+    found = {name: getattr(kind, name, None) for name in _class_names(kind)}
     return {name: value for name, value in found.items() if _remembered(value, AttributeKey("", name)) is not value}
 
 
 @cache
-def _class_names(kind: type[nn.Module]) -> tuple[str, ...]:
+def _class_names(kind: Any) -> tuple[str, ...]:
     """Names under which a class may hold sizes."""
     own = [base for base in reversed(kind.__mro__) if base.__module__.split(".")[0] not in ("torch", "builtins")]
     found = {name: value for base in own for name, value in vars(base).items() if not name.startswith("_")}

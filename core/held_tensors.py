@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dis
 import re
 from collections.abc import Mapping
 from functools import cache
-from types import FunctionType
+from inspect import unwrap
+from types import CodeType, FunctionType
 from typing import Any
 
 from torch import Tensor, nn
@@ -48,29 +50,41 @@ _HOLDING = frozenset((Tensor, tuple, list, dict))
 def asks_for_its_mode(module: nn.Module) -> bool:
     """Whether code of the module's class, not torch's, does something else while it trains (`if self.training`)."""
     kind: Any = type(module)
-    return any("training" in names for names in _names(kind))
+    return any("training" in code.co_names for code in _reached(kind, "forward").values())
 
 
 def moves_tensors_in_training(module: nn.Module) -> bool:
-    """Whether such a function also writes in place (`mean.lerp_(...)`), as moving means are kept; norms are known."""
+    """Whether such code, or what it calls, also writes in place, as moving means are kept; norms are known."""
     kind: Any = type(module)
     if isinstance(module, nn.modules.batchnorm._NormBase):
         return False
-    return any("training" in names and any(map(_WRITES.fullmatch, names)) for names in _names(kind))
+    asking = [name for name, code in _reached(kind, "forward").items() if "training" in code.co_names]
+    return any(_writes(code) for name in asking for code in _reached(kind, name).values())
 
 
 @cache
-def _names(kind: Any) -> tuple[tuple[str, ...], ...]:
-    """For each function of the class that `forward` leads to, the names of attributes and functions that it uses."""
+def _reached(kind: Any, first: str) -> Mapping[str, CodeType]:
+    """A function of the class, and those of the class that it leads to, by name; decorators taken off."""
     owners = [base for base in reversed(kind.__mro__) if base.__module__.split(".")[0] != "torch"]
-    functions = {name: value for base in owners for name, value in vars(base).items()}
-    used = {name: value.__code__.co_names for name, value in functions.items() if isinstance(value, FunctionType)}
-    reached, waiting = [], ["forward"]
+    functions = {name: unwrap(value) for base in owners for name, value in vars(base).items() if callable(value)}
+    waiting, reached = [first], {}
     while waiting:
-        names = used.pop(waiting.pop(), ())
-        reached.append(names)
-        waiting.extend(names)
-    return tuple(reached)
+        name = waiting.pop()
+        function = functions.get(name)
+        if name not in reached and isinstance(function, FunctionType):
+            reached[name] = function.__code__
+            waiting.extend(function.__code__.co_names)
+    return reached
 
 
-_WRITES = re.compile(r"[a-z]\w*_")
+@cache
+def _writes(code: CodeType) -> bool:
+    """Whether it calls what writes in place (`mean.lerp_(...)`), or gives a tensor other data (`mean.data = ...`)."""
+    if any(map(_IN_PLACE.fullmatch, code.co_names)):
+        return True
+    return "data" in code.co_names and any(
+        step.opname == "STORE_ATTR" and step.argval == "data" for step in dis.get_instructions(code)
+    )
+
+
+_IN_PLACE = re.compile(r"_?[a-z]\w*_")

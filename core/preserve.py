@@ -63,6 +63,14 @@ def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
         for module in modules
         for names in (module.__dict__, module._parameters, module._buffers, module._modules)
     ]
+    # a tensor may be given other memory too (`weight.data = ...`), which no version counts
+    memory: list[tuple[Tensor, Tensor]] = [
+        (tensor, tensor.detach())
+        for names, _ in attributes
+        for tensor in names.values()
+        # no subclass: some have no memory of their own
+        if isinstance(tensor, Tensor) and type(tensor) in _PLAIN and tensor.layout is torch.strided
+    ]
     held = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
     if unversioned:
         held += [*model.parameters(), *(tensor for _, tensor in tensor_attributes(dict(model.named_modules())))]
@@ -76,6 +84,9 @@ def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
                 # most registries are empty, and stay so
                 if names or before:
                     _restore(names, before)
+            for tensor, own in memory:
+                if tensor.data_ptr() != own.data_ptr() or tensor.shape != own.shape:
+                    tensor.data = own
             for tensor, version, value in tensors:
                 if tensor._version != version or (unversioned and not torch.equal(tensor, value)):
                     with torch.no_grad():
@@ -106,6 +117,9 @@ class Written:
     def put_back(self) -> None:
         for tensor, value in self._before:
             tensor.detach().copy_(value)
+
+
+_PLAIN = frozenset((Tensor, nn.Parameter))
 
 
 def _has_memory(tensor: Tensor) -> bool:

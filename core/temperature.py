@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prunescope.core.deciding import matters
 from prunescope.core.labels import Factor, Fixed, LabelSpace, Locked, Statistic, Vector
 from prunescope.core.linear import Marks, NotLinear, along, distinct, indices, is_marked, linear, pushed
 from prunescope.core.sizes import AttributeKey, Derived, Expression, OfAttribute, OfDim, SizeUse, attributes_in, dims_in
@@ -119,23 +120,7 @@ def _means(tape: Tape, sites: Iterable[_Site]) -> dict[_Site, Statistic]:
 
 def _has_to_stay(tape: Tape, factor: Factor) -> bool:
     """Whether a size of which a factor was made, no step knows which, must not change."""
-    return factor.certain and not isinstance(factor.expression, OfAttribute) and _matters(tape, factor.operation)
-
-
-def _matters(tape: Tape, position: int) -> bool:
-    """Whether anything but decisions of the code is made of what a step gives."""
-    made: dict[Value, None] = dict.fromkeys(tape.steps[position].outputs)
-    for after in tape.after(made):
-        step = tape.steps[after]
-        if step.name == "aten._local_scalar_dense" and _made_by(tape, step.operands[0]) not in _COMPARISONS:
-            return True
-        made.update(dict.fromkeys(step.outputs))
-    return any(value in made for value in tape.results)
-
-
-def _made_by(tape: Tape, value: Value) -> str:
-    step = tape.producers.get(value)
-    return step.name if step else ""
+    return factor.certain and not isinstance(factor.expression, OfAttribute) and matters(tape, factor.operation)
 
 
 def _stays(space: LabelSpace, size: Expression, value: int, operation: int, reason: str) -> None:
@@ -188,17 +173,16 @@ def _factor_sites(space: LabelSpace, tape: Tape) -> dict[Factor, list[_Site]]:
 
 
 def _factor_of(number: float, position: int, by_base: Mapping[float, Sequence[Factor]]) -> tuple[Factor, float] | None:
-    """The last factor before a step that the number is a power of, and the power."""
-    for base, factors in by_base.items():
-        power = next((power for power in _POWERS if isclose(base**power, number, rel_tol=1e-6)), None)
-        if power is None:
+    """The factor that the number before a step is a power of, and the power: of several the one that came last."""
+    found: list[tuple[Factor, float]] = []
+    for power, (base, factors) in product(_POWERS, by_base.items()):
+        if not isclose(base**power, number, rel_tol=1e-6):
             continue
         # a size that the step itself is given was heard with it; what the code computed, before it
         bisect = bisect_right if abs(power) == 1 else bisect_left
         before = bisect(factors, max(position, 1), key=lambda factor: factor.operation)
-        if before:
-            return factors[before - 1], power
-    return None
+        found += [(factors[before - 1], power)] if before else []
+    return max(found, key=lambda each: each[0].operation, default=None)
 
 
 def _multiplied_by(step: Step) -> float | None:
@@ -355,7 +339,6 @@ def _arrives(step: Step, site: _Site, marks: Mapping[Value, Tensor]) -> bool:
 
 
 _SUMS = frozenset(f"aten.{name}" for name in ("sum", "nansum", "linalg_vector_norm", "norm"))
-_COMPARISONS = frozenset(f"aten.{name}" for name in ("eq", "ne", "lt", "le", "gt", "ge", "all", "any"))
 # these take a tensor's size and type, and none of its values
 _BLIND = frozenset(
     f"aten.{name}{kind}" for name in ("zeros", "ones", "empty", "full", "rand", "randn") for kind in ("_like",)

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from prunescope.core.accepted import accepted
 from prunescope.core.coupling import Coupling, components_of, couplings_of
+from prunescope.core.deciding import without_deciding_statistics
 from prunescope.core.errors import TraceFailed
 from prunescope.core.free_grids import without_free_grids
 from prunescope.core.graph import DependencyGraph, Layer, Operation
@@ -136,6 +137,7 @@ def _failure(model: nn.Module, run: Run, call: tuple[Any, Any], error: Exception
 
 def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
     components = components_of(run.space)
+    without_deciding_statistics(run.space, run.tape)
     without_neutral_sums(run.space, run.tape, components.family)
     lock_unread(run.space, run.tape)
     folds = folded(run.space, run.tape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -47,6 +48,18 @@ WORKSPACE = Fixed("it is memory of the operation's own")
 def pointwise(call: Call) -> Sequence[Dims]:
     result = broadcast(call, call.tensors, call.outputs[0].dim())
     return [result if output.dim() == len(result) else (WORKSPACE,) * output.dim() for output in call.outputs]
+
+
+@register("pointwise of each")
+def pointwise_of_each(call: Call) -> Sequence[Dims]:
+    """Lists of tensors: the first of each list together, the second, and so on."""
+    lists = [argument for argument in call.arguments.values() if _is_tensors(argument)]
+    results = [broadcast(call, tensors, tensors[0].dim()) for tensors in zip(*lists, strict=True)]
+    return results[: len(call.outputs)]
+
+
+def _is_tensors(argument: Any) -> bool:
+    return isinstance(argument, list | tuple) and bool(argument) and isinstance(argument[0], Tensor)
 
 
 @register(

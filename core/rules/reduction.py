@@ -25,6 +25,10 @@ from prunescope.core.rules.table import Call, operation_name, register
     "aten.aminmax",
     "aten.nansum",
     "aten.count_nonzero",
+    "aten.all",
+    "aten.any",
+    "aten._is_all_true",
+    "aten._is_any_true",
 )
 def reduce(call: Call) -> Sequence[Dims]:
     """The reduced dimensions go. The result depends on all units of them: it will be that of the units left."""
@@ -36,8 +40,6 @@ def reduce(call: Call) -> Sequence[Dims]:
 @register(
     "aten.argmax",
     "aten.argmin",
-    "aten.all",
-    "aten.any",
     "aten.prod",
     "aten.median",
     "aten.nanmedian",
@@ -111,8 +113,6 @@ def _chosen(call: Call, rank: int) -> Iterable[int]:
 @register(
     "aten.equal",
     "aten.allclose",
-    "aten._is_all_true",
-    "aten._is_any_true",
     "aten.nonzero",
     "aten.bincount",
     "aten.histc",

@@ -109,9 +109,12 @@ def _is_pointwise(name: str) -> bool:
 def _rule_named(name: str) -> Rule | None:
     plain = name.removesuffix("_")
     rule = RULES.get(name) or RULES.get(plain)
-    if rule is None and (_is_pointwise(name) or _is_pointwise(plain)):
+    if rule is not None:
+        return rule
+    if _is_pointwise(name) or _is_pointwise(plain):
         return RULES["pointwise"]
-    return rule
+    of_each = plain.replace("._foreach_", ".")
+    return RULES["pointwise of each"] if of_each != plain and _is_pointwise(of_each) else None
 
 
 @cache

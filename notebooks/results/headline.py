@@ -47,6 +47,8 @@ SEED = 0
 # recovered with the answers of the original that was trained on, and the same done to the original itself
 DISTILLED = "plain, by Taylor, distilled"
 ORIGINAL_DISTILLED = "original, distilled"
+IN_STEPS = "plain, by Taylor in steps, distilled"  # the epochs between the steps are some of those after the cut
+STEPS = 5
 BY_TAYLOR = ("plain", "weak group sparsity")  # branches that are cut once more, ranked by the loss on some batches
 STRENGTHS = {"group sparsity": 5e-4, "weak group sparsity": 1e-4, "plain": 0.0}  # of the branches
 
@@ -104,7 +106,8 @@ def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) ->
 
     def cut(recovery: Callable[[], Task], model: nn.Module, rate: Rate, name: str, speed_up: float) -> Run:
         checkpoint = folder / f"{task.name}-{name}-{speed_up}.pt"
-        return run(recovery(), model, SEED, name, "global", speed_up, rate, checkpoint)
+        steps = STEPS if name == IN_STEPS else 1
+        return run(recovery(), model, SEED, name, "global", speed_up, rate, checkpoint, steps=steps)
 
     def again() -> Run:
         return trained_on(taught(), original, SEED, folder / f"{task.name}-{ORIGINAL_DISTILLED}.pt", ORIGINAL_DISTILLED)
@@ -114,6 +117,7 @@ def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) ->
         **{name: (untaught, model, magnitude) for name, model in branches.items()},
         **{f"{name}, by Taylor": (untaught, branches[name], rated) for name in BY_TAYLOR},
         DISTILLED: (taught, original, rated),
+        IN_STEPS: (taught, original, rated),
     }
     wanted: dict[Key, Callable[[], Run]] = {
         (ORIGINAL, "", 1.0, SEED): partial(trained_on, after, original, SEED, uncut),

@@ -12,6 +12,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,6 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
-from prunescope.core import plan, prune, trace
 from prunescope.core.errors import BadPlan
 from prunescope.core.evidence import Loss
 from prunescope.core.graph import DependencyGraph
@@ -27,11 +27,13 @@ from prunescope.core.importance import Scores, score
 from prunescope.core.measure import latency, macs, parameters
 from prunescope.core.ranking import Scope
 from prunescope.core.recovery import Precision, fine_tune, recalibrate
+from prunescope.core.schedule import prune_in_steps
 
 Rate = Callable[[DependencyGraph], Scores]
 Key = tuple[str, Scope | Literal[""], float, int]  # method, scope, speed-up, seed of a run
 ORIGINAL = "original, trained on"
 RATED_BATCHES = 30  # at most, to rank units by the loss
+BETWEEN_STEPS = 0.05  # of the epochs of the recovery, after each step of a cut but the last
 CALIBRATION_BATCHES = 40  # at most, to measure normalisation statistics anew
 
 
@@ -124,13 +126,28 @@ def run(
     rate: Rate,
     checkpoint: Path | None = None,
     kind: str | None = None,
+    steps: int = 1,
 ) -> Run:
-    """Cut a trained network to a share of its MACs, recover it, measure it."""
+    """Cut a trained network to a share of its MACs, recover it, measure it.
+
+    Of the epochs of the recovery, some follow each of several steps, and the last step has what is left.
+    """
     started = time.perf_counter()
-    graph = trace(model, task.example_inputs)
-    made = plan(graph, rate(graph), macs=1 / speed_up, scope=scope, kind=kind)
-    cut = prune(model, made).model
-    return _finished(task, model, cut, (method, scope, speed_up, seed), started, checkpoint)
+    between = task.tuning_epochs * BETWEEN_STEPS
+    spent = between * (steps - 1)
+    left = replace(task, epochs=task.epochs + spent, tuning_epochs=task.tuning_epochs - spent)
+    done = count()
+
+    def tune(model: nn.Module) -> None:
+        number = next(done)
+        file = checkpoint and checkpoint.with_suffix(f".{number}.pt")
+        recover(replace(task, epochs=task.epochs + between * number, tuning_epochs=between), model, seed, file)
+
+    cuts = prune_in_steps(
+        model, task.example_inputs, steps, rate=rate, recover=tune, macs=1 / speed_up, scope=scope, kind=kind
+    )
+    *_, last = islice(cuts, steps)
+    return _finished(left, model, last.pruned.model, (method, scope, speed_up, seed), started, checkpoint)
 
 
 def trained_on(task: Task, model: nn.Module, seed: int, checkpoint: Path | None = None, method: str = ORIGINAL) -> Run:

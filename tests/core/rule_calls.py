@@ -423,6 +423,8 @@ def _elements() -> Iterator[Sample]:
     yield sample(aten.fill.Scalar, t(4, 6), 2.0)
     yield sample(aten.masked_fill.Scalar, t(4, 6), mask(6), 2.0)
     yield sample(aten.where.self, mask(4, 1), t(6), t(4, 6))
+    yield sample(aten._foreach_add.List, [t(4, 6), t(3, 2)], [t(6), t(3, 1)], alpha=2)
+    yield sample(aten._foreach_addcmul.Scalar, [t(4, 6), t(3, 2)], [t(4, 6), t(3, 2)], [t(6), t(2)], 0.5)
     yield sample(aten.lerp.Tensor, t(4, 6), t(6), t(4, 1))
     yield sample(aten.addcmul, t(4, 6), t(6), t(4, 1))
     chances = torch.rand(4, 6, dtype=torch.float64)

@@ -130,6 +130,38 @@ class LearnedQueries(nn.Module):
         return self.head(torch.cat(attended.split(x.shape[0], 0), 2).relu())
 
 
+class HeadsSummed(nn.Module):
+    """Four heads of 16: the root of a head's width is the number of heads, and both are factors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.width = 4, 16
+        self.q, self.k, self.v = (nn.Linear(5, 64) for _ in range(3))
+        self.out = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (
+            layer(x).view(len(x), -1, self.heads, self.width).transpose(1, 2) for layer in (self.q, self.k, self.v)
+        )
+        attended = (q @ k.mT / math.sqrt(self.width)).softmax(-1) @ v
+        return self.out(attended.sum(1) / self.heads)
+
+
+class EqualisedConvolutions(nn.Module):
+    """The root of one layer's fan-in, 16 * 9, is the fan-in of the next but its root: 12."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        shapes = ((16, 3, 3, 3), (12, 16, 3, 3), (3, 12, 1, 1))
+        self.weights = nn.ParameterList([nn.Parameter(torch.randn(shape)) for shape in shapes])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for weight in self.weights:
+            _, channels, height, width = weight.shape
+            x = functional.conv2d(x.tanh(), weight / math.sqrt(channels * height * width))
+        return x
+
+
 def chain(layer: type[nn.Linear]) -> nn.Module:
     return nn.Sequential(layer(5, 16), nn.GELU(), layer(16, 8), nn.GELU(), layer(8, 3))
 
@@ -149,6 +181,8 @@ MODELS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     "a plain number": lambda: (Scaled(lambda width: int(width) ** -0.5), rows()),
     "a number of NumPy's": lambda: (Scaled(lambda width: 1 / np.sqrt(width)), rows()),
     "adapted": lambda: (Adapted(), rows()),
+    "two sizes, the one the root of the other": lambda: (HeadsSummed(), rows()),
+    "fan-ins, the one the root of the other": lambda: (EqualisedConvolutions(), torch.randn(2, 3, 8, 8)),
     "learned queries": lambda: (LearnedQueries(), rows()),
 }
 

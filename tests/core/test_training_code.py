@@ -86,7 +86,34 @@ class MeanTeacher(nn.Module):
         return self.student(x) + self.teacher(x).detach()
 
 
-MODELS = pytest.mark.parametrize("build", [MovingMeans, Centred, Codebook, MeanTeacher])
+class FollowedBy(MeanTeacher):
+    """The same in a method of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.follow([*self.teacher.parameters()], [*self.student.parameters()])
+        return self.student(x) + self.teacher(x).detach()
+
+    @torch.no_grad()
+    def follow(self, mine: list[Tensor], others: list[Tensor]) -> None:
+        for parameter, other in zip(mine, others, strict=True):
+            parameter.mul_(DECAY).add_(other, alpha=1 - DECAY)
+
+
+class FollowedByOthersData(FollowedBy):
+    def follow(self, mine: list[Tensor], others: list[Tensor]) -> None:
+        for parameter, other in zip(mine, others, strict=True):
+            parameter.data = DECAY * parameter.data + (1 - DECAY) * other.data
+
+
+class FollowedAtOnce(FollowedBy):
+    @torch.no_grad()
+    def follow(self, mine: list[Tensor], others: list[Tensor]) -> None:
+        torch._foreach_lerp_(mine, others, 1 - DECAY)
+
+
+TEACHERS = [MeanTeacher, FollowedBy, FollowedByOthersData, FollowedAtOnce]
+MODELS = pytest.mark.parametrize("build", [MovingMeans, Centred, Codebook, *TEACHERS])
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -109,6 +136,21 @@ def test_a_pruned_model_trains_as_the_original_did(build: Any, mode: bool) -> No
     pruned(x).sum().backward()
     widths = {size for tensor in tensors(pruned).values() for size in tensor.shape}
     assert 8 not in widths
+
+
+@pytest.mark.parametrize("build", TEACHERS)
+def test_a_network_that_follows_another_one_keeps_the_same_units(build: Any) -> None:
+    torch.manual_seed(0)
+    model = build().train()
+    graph = trace(model, torch.randn(6, 5))
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+
+    def kept(name: str) -> list[bool]:
+        before, after = (m.get_parameter(f"{name}.0.weight") for m in (model, result.model))
+        return [any(torch.equal(row, other) for other in after) for row in before]
+
+    assert kept("teacher") == kept("student")
+    assert sum(kept("student")) == 4
 
 
 def test_what_a_run_writes_into_by_ways_that_torch_does_not_count_is_left_as_it_was() -> None:

@@ -197,6 +197,16 @@ def configured(config: Callable[..., Any]) -> Build:
     )
 
 
+class OfItsClass:
+    """Its numbers are those of the class, until it has some of its own."""
+
+    width, heads = 0, 4
+
+    def __init__(self, width: int, heads: int) -> None:
+        self.width = width
+        assert self.heads == heads
+
+
 class OfClass(nn.Module):
     """Sizes are held by the class."""
 
@@ -281,6 +291,7 @@ CODE: dict[str, Build] = {
             ("a frozen dataclass with slots", FrozenSlots),
             ("a named tuple", Named),
             ("a namespace", SimpleNamespace),
+            ("an object's class", OfItsClass),
         )
     },
     "sizes of the class": lambda: (OfClass(), torch.randn(2, 5, 6)),
