@@ -148,6 +148,7 @@
 
     function row(name, before, after, said = `${quantity(before)} → ${quantity(after)}`) {
         const left = before ? Math.round((100 * after) / before) : 100;
+        const share = after > 0 && left < 1 ? "under 1" : left;
         const item = (type, text, className) => ({
             namespace: "dash_html_components",
             type,
@@ -169,7 +170,7 @@
                 children: [
                     item("Span", name, "muted"),
                     item("B", said),
-                    item("Span", `${left} % left`, "muted"),
+                    item("Span", `${share} % left`, "muted"),
                     bar,
                 ],
             },
@@ -203,23 +204,29 @@
         const removed = wished(wish, selection, ledger, units, groups, answered);
         const cut = removed instanceof Map ? removed : null;
         window.prunescope.marks.planned(cut && tab === "cut" ? widths(ledger, cut) : null);
-        return cut ? told(wish, ledger, cut, units) : removed;
+        if (!cut) return [removed, ""];
+        const before = cost(ledger, new Map());
+        const after = cost(ledger, cut);
+        return [told(ledger, cut, before, after, units), outOfReach(wish, before, after)];
     }
 
-    function told(wish, ledger, removed, units) {
-        const before = cost(ledger, new Map());
-        const after = cost(ledger, removed);
+    /** Why the aim cannot be had; "" where it can. */
+    function outOfReach(wish, before, after) {
+        if (wish.aim === "ratio" || after[wish.aim] <= (wish.percent / 100) * before[wish.aim]) return "";
+        const least = Math.ceil((1000 * after[wish.aim]) / before[wish.aim]) / 10;
+        return `Out of reach: ${least} % is the least that can be left. Move the slider to the right.`;
+    }
+
+    function told(ledger, removed, before, after, units) {
         const count = [...removed.values()].reduce((a, b) => a + b, 0).toLocaleString("en");
         const of = [...removed.keys()].reduce((a, each) => a + ledger.sizes[each], 0).toLocaleString("en");
         const groups = `${removed.size} group${removed.size > 1 ? "s" : ""}`;
-        const least = Math.ceil((1000 * after[wish.aim]) / before[wish.aim]) / 10;
-        const missed = wish.aim !== "ratio" && after[wish.aim] > (wish.percent / 100) * before[wish.aim];
         const byHand = units && Object.keys(units.picks).length ? ", with what is picked under Importance" : "";
         return [
             row("Parameters", before.parameters, after.parameters),
             row("MACs", before.macs, after.macs),
             ...(ledger.latency ? [latencyRow(ledger, removed)] : []),
-            note(missed ? `Out of reach: ${least} % is the least that can be left` : `${count} of ${of} units in ${groups} go${byHand}`),
+            note(`${count} of ${of} units in ${groups} go${byHand}`),
         ];
     }
 
@@ -230,9 +237,9 @@
     }
 
     /** What the slider says. */
-    function aimed(aim, ranked) {
-        if (aim !== "ratio") return "Share that is left, at most";
-        return ranked === "local" ? "Share of each group's units that goes" : "Share of the units that goes";
+    function aimed(aim, ranked, percent) {
+        if (aim !== "ratio") return `Share that is left, at most: ${percent} %`;
+        return `Share of ${ranked === "local" ? "each group's" : "the"} units that goes: ${percent} %`;
     }
 
     /** The panel's controls as one record. */
@@ -250,7 +257,7 @@
     }
 
     /** Why Apply cannot be pressed; "" where it can. Asks the groups, which are there before the ledger is. */
-    function obstacle(wish, selection, groups, job) {
+    function obstacle(wish, selection, groups, job, unreachable) {
         if (running(job)) return `Apply waits for the job that is running: ${job.title}.`;
         if (!groups || !wish) return "Reading the groups …";
         const group = selection && groups.groups[selection.group];
@@ -260,6 +267,8 @@
         const open = one ? [group] : groups.groups.filter((each) => !each.lock);
         if (!open.length) return "No group of this model can be cut.";
         if (sharesNothingOut(wish)) return "The sweep shares out MACs, parameters or bytes: aim at one of them.";
+        if (wish.aim !== "ratio" && !wish.percent) return "Something has to be left: move the slider to the right.";
+        if (unreachable) return unreachable;
         const local = wish.aim === "ratio" && (one || wish.ranked === "local");
         if (local && !open.some((each) => taken(each.size, wish.percent / 100))) {
             return "This share removes no unit: choose a larger one.";
@@ -277,12 +286,22 @@
     }
 
     /** [Apply is off, why, Cancel is hidden] */
-    function buttons(wish, selection, groups, job) {
+    function buttons(wish, selection, groups, job, unreachable) {
         follow(job);
-        const why = obstacle(wish, selection, groups, job);
+        const why = obstacle(wish, selection, groups, job, unreachable);
         return [why !== "", why, !running(job)];
     }
 
+    /** [off, for each button that starts some training]: while a job runs, and what the session has nothing for. */
+    function idle(job, able) {
+        return able.map((can) => running(job) || !can);
+    }
+
+    /** An error stands below what was pressed. */
+    function said(message) {
+        if (message) setTimeout(() => document.getElementById("message").scrollIntoView({ block: "nearest" }), 0);
+    }
+
     window.prunescope = Object.assign({}, window.prunescope, { cut: { cost, taken, answer, widths, withPicks } });
-    window.dash_clientside = Object.assign({}, window.dash_clientside, { cut: { preview, buttons, aimed, wish } });
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { cut: { preview, buttons, idle, said, aimed, wish } });
 })();

@@ -552,7 +552,10 @@
 
     function litBoxes(selection) {
         const group = view.groups.groups[selection.group];
-        const members = group ? group.members : [{ layer: selection.layer, side: "none" }];
+        const inside = group ? group.members : [];
+        // a layer that the units only run through is no member
+        const own = inside.some(({ layer }) => layer === selection.layer) ? [] : [{ layer: selection.layer, side: "none" }];
+        const members = [...inside, ...own];
         const lit = new Map();
         for (const member of members) {
             const id = view.home.get(member.layer);

@@ -133,18 +133,24 @@
         help: () => click("help"),
     };
 
-    const TAKEN = "input:not([type=checkbox]), textarea, select, [role=dialog], [role=slider], [role=tree], [role=tab], [role=listbox], [contenteditable]";
+    const TAKEN = "input:not([type=checkbox], [type=radio]), textarea, select, [role=dialog], [role=slider], [role=tree], [role=listbox], [contenteditable]";
     const PRESSED = "button, a, summary, [role=button]"; // these answer Enter themselves
+    const WALKED = "[role=tab], [type=radio]"; // and these the arrows too
 
     /** The graph behind an open dialog hears no key, wherever the focus is. */
     function covered() {
         return document.querySelector("[aria-modal=true]") !== null;
     }
 
+    /** Whether what has the focus answers the key itself. */
+    function answers({ key, target }) {
+        const walks = key.startsWith("Arrow") && target.closest(WALKED);
+        return target.closest(TAKEN) || walks || (key === "Enter" && target.closest(PRESSED));
+    }
+
     function press(event) {
         const action = ACTIONS[keys.does.get(event.key)];
-        const own = event.target.closest(TAKEN) || (event.key === "Enter" && event.target.closest(PRESSED));
-        if (!action || own || covered() || event.ctrlKey || event.metaKey || event.altKey) {
+        if (!action || answers(event) || covered() || event.ctrlKey || event.metaKey || event.altKey) {
             return;
         }
         event.preventDefault();

@@ -17,6 +17,7 @@
     };
     const SIZES = { k: 1e3, m: 1e6, g: 1e9 };
     const FAMILIES = ["conv", "linear", "norm", "activation", "pool", "elementwise", "concat"];
+    const HINT = "try conv, locked, free, group:3, channels>256, macs>1M";
     const now = { text: "", layers: null, groups: null, found: [], at: -1 };
 
     /* The text as tests of (layer id, its record, the groups' record). */
@@ -24,8 +25,17 @@
         return text.trim().toLowerCase().split(/\s+/).filter(Boolean).map(test);
     }
 
+    const COMPARISON = /^([a-z]+)(>=|<=|>|<|=)(\d+\.?\d*|\.\d+)([kmg]?)$/;
+
+    /* Words with a sign of comparison, or "group:", that say nothing. */
+    function misread(text) {
+        const words = text.trim().toLowerCase().split(/\s+/);
+        const compared = (word) => COMPARISON.exec(word);
+        return words.filter((word) => (/[<>=]/.test(word) && !(compared(word) && FIELDS[compared(word)[1]])) || word === "group:");
+    }
+
     function test(word) {
-        const number = /^([a-z]+)(>=|<=|>|<|=)([\d.]+)([kmg]?)$/.exec(word);
+        const number = COMPARISON.exec(word);
         if (number && FIELDS[number[1]]) {
             const [, field, sign, digits, unit] = number;
             const wanted = Number(digits) * (SIZES[unit] || 1);
@@ -33,7 +43,10 @@
         }
         if (word.startsWith("group:")) {
             const wanted = word.slice("group:".length);
-            return (id, layer, groups) => held(groups, id).some((at) => isGroup(groups.groups[at], at, wanted));
+            return (id, layer, groups) => {
+                const exact = groups.groups.some((group) => group.name.toLowerCase() === wanted);
+                return held(groups, id).some((at) => isGroup(groups.groups[at], at, wanted, exact));
+            };
         }
         if (word === "locked") {
             return (id, layer, groups) => Boolean((groups.locked || {})[id]);
@@ -47,8 +60,13 @@
         return (id, layer) => id.toLowerCase().includes(word) || layer.kind.toLowerCase().includes(word);
     }
 
-    function isGroup(group, at, wanted) {
-        return /^\d+$/.test(wanted) ? at === Number(wanted) : group.name.toLowerCase().includes(wanted);
+    /* By its number, by its whole name where there is one of that name, else by a part of it. */
+    function isGroup(group, at, wanted, exact) {
+        const name = group.name.toLowerCase();
+        if (/^\d+$/.test(wanted)) {
+            return at === Number(wanted);
+        }
+        return exact ? name === wanted : name.includes(wanted);
     }
 
     /* The groups that a layer has a part in: as it runs, or by its weights. */
@@ -97,6 +115,11 @@
         const count = now.found.length;
         const which = now.at >= 0 ? `${now.at + 1} of ` : "";
         const next = count ? " · Enter: next" : "";
+        const odd = misread(now.text);
+        if (searching && odd.length) {
+            line.textContent = `${odd[0]} is not understood: ${HINT}`;
+            return;
+        }
         line.textContent = searching ? `${which}${count} ${count === 1 ? "layer" : "layers"}${next}` : "";
     }
 

@@ -40,6 +40,16 @@
         });
     }
 
+    /* A menu over the graph closes by itself: by a press anywhere else, or by Escape. */
+    function closeMenus(event) {
+        for (const menu of document.querySelectorAll("details.view[open]")) {
+            menu.open = event.key !== "Escape" && menu.contains(event.target);
+        }
+    }
+
+    document.addEventListener("pointerdown", closeMenus, true);
+    document.addEventListener("keydown", (event) => event.key === "Escape" && closeMenus(event), true);
+
     // of callbacks without outputs that hear the same store Dash keeps only one: so one each
 
     /** What marks the selection. */

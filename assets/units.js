@@ -112,6 +112,15 @@
         return now.cut.length < now.order.length ? now : { ...now, cut: now.cut.filter((unit) => unit !== now.order[0]) };
     }
 
+    /* Where the line stands: all right of it goes, but what is kept. */
+    function edge(order, cut, keep) {
+        let first = order.length;
+        for (let at = order.length - 1; at >= 0 && (cut.has(order[at]) || keep.has(order[at])); at -= 1) {
+            first = cut.has(order[at]) ? at : first;
+        }
+        return first;
+    }
+
     /** Show the picks in the figure. */
     function paint(units, drawn, selection, groups) {
         const figure = plot();
@@ -125,7 +134,7 @@
         const order = [...figure.data[0].customdata];
         const colour = (unit) => (cut.has(unit) ? colours.cut : keep.has(unit) ? colours.keep : colours.free);
         const picked = order.map((unit, at) => [unit, at]).filter(([unit]) => cut.has(unit) || keep.has(unit));
-        const place = order.length - cut.size - 0.5;
+        const place = edge(order, cut, keep) - 0.5;
         const layout = { "shapes[0].x0": place, "shapes[0].x1": place, "shapes[0].y0": 0, "shapes[0].y1": 1, selections: [] };
         window.Plotly.restyle(figure, { "marker.color": [order.map(colour)], selectedpoints: [null] }, [0]);
         window.Plotly.update(
@@ -140,6 +149,6 @@
         );
     }
 
-    window.prunescope = Object.assign({}, window.prunescope, { units: { turned, upTo } });
+    window.prunescope = Object.assign({}, window.prunescope, { units: { turned, upTo, edge } });
     window.dash_clientside = Object.assign({}, window.dash_clientside, { units: { pick, paint } });
 })();

@@ -149,7 +149,7 @@ def _reaching(graph: DependencyGraph, order: Ranking, limits: _Limits, name: str
         found=f"{least:.1%} is the least that this model can be cut to with these arguments; "
         + "; ".join(_in_the_way(graph, largest)),
         where=type(graph.model).__name__,
-        what_to_do=f"ask for {name}={least + 0.005:.2f} or more, or give free what is kept",
+        what_to_do=f"leave {least + 0.005:.0%} or more ({name}={least + 0.005:.2f}), or keep less",
     )
 
 

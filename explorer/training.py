@@ -250,7 +250,7 @@ def _check_teachable(session: Session) -> None:
 
 
 def _epoch_text(point: Point) -> str:
-    accuracy = "" if point.accuracy is None else f", accuracy {point.accuracy:.1%}"
+    accuracy = "" if point.accuracy is None else f", accuracy while training {point.accuracy:.1%}"
     return f"epoch {point.epoch}: loss {point.loss:.3f}{accuracy}"
 
 

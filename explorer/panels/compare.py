@@ -119,7 +119,9 @@ def layers(before: Version, after: Version, alike: bool) -> list[Component]:
     shown = rows if alike else changed
     if before.id == after.id:
         return [html.P("One version: choose another, or cut something.", className="muted")]
-    text = f"{before.name} → {after.name}: {len(changed)} of {len(rows)} layers with weights or MACs differ."
+    which = f"{len(changed)} of {len(rows)} layers with weights or MACs have another size"
+    trained = "" if changed else "; the weights were trained or measured anew"
+    text = f"{before.name} → {after.name}: {which}{trained}."
     table = html.Table(
         [
             html.Thead(html.Tr([html.Th(heading) for heading in HEADINGS])),

@@ -20,7 +20,7 @@ def curves(points: Sequence[Point]) -> Component | None:
         return None
     rows: list[tuple[str, list[float | None], str, str]] = [
         ("loss", [p.loss for p in points], "#c2571a", "{:.3f}"),
-        ("accuracy", [p.accuracy for p in points], "#4650c8", "{:.1%}"),
+        ("accuracy while training", [p.accuracy for p in points], "#4650c8", "{:.1%}"),
         ("faded units", [p.faded for p in points], "#1f8a70", "{:.1%}"),
     ]
     drawn = [(name, values, ink, form) for name, found, ink, form in rows if (values := _known(found))]

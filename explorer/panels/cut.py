@@ -110,6 +110,7 @@ def layout(session: Session) -> Component:
             dcc.Store(id=ids.TIED_WISH),
             dcc.Store(id=ids.TIED_CUT),
             dcc.Store(id=ids.FITTED),
+            dcc.Store(id=ids.OUT_OF_REACH),
         ],
         className="panel-body",
     )
@@ -149,6 +150,10 @@ def register(app: Dash, session: Session) -> None:
         Output(ids.RATIO_LABEL, "children"),
         Input(ids.AIM, "value"),
         Input(ids.RANKED, "value"),
+        Input(ids.RATIO, "value"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("cut", "said"), Input(ids.MESSAGE, "children"), prevent_initial_call=True
     )
     app.clientside_callback(
         ClientsideFunction("cut", "buttons"),
@@ -159,6 +164,7 @@ def register(app: Dash, session: Session) -> None:
         Input(ids.SELECTION, "data"),
         Input(ids.GROUPS, "data"),
         Input(ids.JOB_STATE, "data"),
+        Input(ids.OUT_OF_REACH, "data"),
     )
 
     @app.callback(
@@ -236,6 +242,7 @@ def _register_preview(app: Dash, session: Session) -> None:
     app.clientside_callback(
         ClientsideFunction("cut", "preview"),
         Output(ids.PREVIEW, "children"),
+        Output(ids.OUT_OF_REACH, "data"),
         Input(ids.CUT_WISH, "data"),
         Input(ids.SELECTION, "data"),
         Input(ids.LEDGER, "data"),

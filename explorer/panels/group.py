@@ -79,9 +79,14 @@ def content(session: Session, selection: dict[str, Any] | None) -> tuple[list[Co
 
 def _invitation(session: Session) -> Component:
     graph = session.version.graph
-    locked = f" {len(graph.locked_groups)} more are locked." if graph.locked_groups else ""
+    count = len(graph.locked_groups)
+    locked = f" {count} more {'is' if count == 1 else 'are'} locked." if count else ""
+    others = [group.kind for group in graph.groups if group.option]
+    kinds = " or ".join(sorted(set(others)))
+    ways = f", {len(others)} of them another way to cut the same layers ({kinds})" if others else ""
     how = (
-        f"{len(graph.layers)} layers form {len(graph.groups)} groups of units that can only be cut together.{locked} "
+        f"{len(graph.layers)} layers form {len(graph.groups)} groups of units that can only be cut together{ways}."
+        f"{locked} "
         "Click a layer to see its group; click it again for its input side; double-click a module to open it."
     )
     none = f"No unit of these {len(graph.layers)} layers can be cut. Click a layer to see why."
@@ -111,7 +116,9 @@ def _sides(graph: DependencyGraph, group: Group, layer: str, side: Side) -> list
     known = {group.index, *(other.index for other in here)}
     there = [other for other in graph.groups_of(layer, opposite) if other.index not in known]
     words = {"in": "Input side f\u207b", "out": "Output side f\u207a"}
-    return [
+    alone = not graph.groups_of(layer, opposite) and layer not in padlocks(graph)
+    nothing = f"Its {'input' if opposite == 'in' else 'output'} side has no units that can be cut."
+    return [html.P(nothing, className="muted")] * alone + [
         part
         for title, others, at in (
             (f"This side also holds {_counted(here)}", here, side),

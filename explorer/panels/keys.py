@@ -19,7 +19,7 @@ MOUSE = (
 
 def dialog() -> Component:
     rows = [*((key.shown or key.press, key.text) for key in KEYS), *MOUSE]
-    table = html.Dl([part for key, text in rows for part in (html.Dt(html.Kbd(key)), html.Dd(text))], className="keys")
+    table = html.Dl([html.Div([html.Dt(html.Kbd(key)), html.Dd(text)]) for key, text in rows], className="keys")
     made: Component = dmc.Modal(
         [table, html.Button("Show the first steps again", id=ids.TOUR_AGAIN, className="button")],
         id=ids.HELP_DIALOG,

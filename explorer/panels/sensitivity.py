@@ -86,6 +86,7 @@ def sweep_figure(cuts: Sequence[Cut], original: float | None, scheme: str) -> go
     groups = list(dict.fromkeys(cut.group for cut in cuts))
     ratios = sorted({cut.ratio for cut in cuts})
     found = {(cut.group, cut.ratio): cut.accuracy for cut in cuts}
+    known = [value for value in (*found.values(), original) if value is not None]
     values = [[found.get((group, ratio)) for ratio in ratios] for group in groups]
     figure = go.Figure()
     figure.add_heatmap(
@@ -93,11 +94,11 @@ def sweep_figure(cuts: Sequence[Cut], original: float | None, scheme: str) -> go
         x=[f"{100 * ratio:.3g} % cut" for ratio in ratios],
         y=groups,
         colorscale=f"{COLOURS}_r",
-        zmin=0,
-        zmax=original,
+        zmin=min(known, default=None),
+        zmax=max(known, default=None),
         text=[["" if value is None else f"{value:.1%}" for value in row] for row in values],
         texttemplate="%{text}",
-        colorbar=colour_bar("accuracy"),
+        colorbar={**colour_bar("accuracy"), "tickformat": ".0%"},
         hovertemplate="%{y}<br>%{x}: accuracy %{z:.1%}<extra></extra>",
     )
     figure.update_yaxes(**row_axis(groups))

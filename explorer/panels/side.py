@@ -13,7 +13,7 @@ from prunescope.explorer import ids
 from prunescope.explorer.aria import aria
 from prunescope.explorer.panels import locked
 
-HINT = "Search: a name, conv, locked, group:3 …"
+HINT = "Search layers"
 HOW = (
     "Words that must all fit: part of a name or kind; a family (conv, linear, norm, activation, pool); locked, free; "
     "group:3 or group:name; and channels, parameters or macs with >, <, >=, <= or =, as in channels>256 macs>1M. "

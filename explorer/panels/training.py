@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import Dash, Input, Output, State, ctx, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
-from prunescope.core.errors import PrunescopeError
+from prunescope.core.errors import BadInput, PrunescopeError
 from prunescope.explorer import ids
 from prunescope.explorer.actions import Wish, apply_in_steps, recalibrate, sparsify, tune
 from prunescope.explorer.jobs import JobState
@@ -19,6 +19,7 @@ from prunescope.explorer.training import EPOCHS, STRENGTH, unteachable
 from prunescope.explorer.view import job_record
 
 STEPS = 3
+MOST = 1000  # epochs or steps that can be asked for
 STEP_EPOCHS = 1
 NEEDS_DATA = "Needs data: explore(..., batches=batches, loss=loss)"
 
@@ -54,6 +55,7 @@ def layout(session: Session) -> Component:
                         label="Strength of sparsity",
                         value=STRENGTH,
                         min=0,
+                        clampBehavior="none",
                         step=STRENGTH,
                         decimalScale=6,
                         size="xs",
@@ -92,9 +94,15 @@ def layout(session: Session) -> Component:
                 html.Button("Cut in steps", id=ids.APPLY_IN_STEPS, className="button", n_clicks=0),
                 className="button-row",
             ),
+            _trainable(session),
         ],
         className="training",
     )
+
+
+def _trainable(session: Session) -> Component:
+    able = (session.can_tune, session.has_data, session.has_data, True)
+    return dcc.Store(id=ids.TRAINABLE, data=list(able))
 
 
 def _teacher(session: Session) -> Component:
@@ -103,7 +111,7 @@ def _teacher(session: Session) -> Component:
         [
             dmc.Switch(id=ids.TAUGHT, label="Learn from the original’s answers", size="xs", disabled=bool(problem)),
             html.P(
-                f"Not to be had: {problem}."
+                f"Not available: {problem}."
                 if problem
                 else "Fine-tuning then also asks for the original’s classes, softened (distillation).",
                 className="muted",
@@ -115,7 +123,7 @@ def _teacher(session: Session) -> Component:
 
 def _number(name: str, label: str, value: int, least: int = 1, off: bool = False) -> Component:
     made: Component = dmc.NumberInput(
-        id=name, label=label, value=value, min=least, max=1000, allowDecimal=False, disabled=off, size="xs"
+        id=name, label=label, value=value, min=least, max=MOST, clampBehavior="none", disabled=off, size="xs"
     )
     return made
 
@@ -126,6 +134,13 @@ def _button(session: Session, name: str, label: str, title: str) -> Component:
 
 
 def register(app: Dash, session: Session) -> None:
+    app.clientside_callback(
+        ClientsideFunction("cut", "idle"),
+        *(Output(button, "disabled") for button in (ids.TUNE, ids.SPARSIFY, ids.RECALIBRATE, ids.APPLY_IN_STEPS)),
+        Input(ids.JOB_STATE, "data"),
+        State(ids.TRAINABLE, "data"),
+    )
+
     @app.callback(
         Output(ids.MESSAGE, "children", allow_duplicate=True),
         Output(ids.JOB_STATE, "data", allow_duplicate=True),
@@ -146,11 +161,16 @@ def register(app: Dash, session: Session) -> None:
         epochs, strength, taught, steps, step_epochs, wish, selection = given[4:]
         learns = bool(taught)
         jobs: dict[str, Callable[[], JobState]] = {
-            ids.TUNE: lambda: tune(session, int(epochs or 0), learns),
-            ids.SPARSIFY: lambda: sparsify(session, int(epochs or 0), float(strength or 0)),
+            ids.TUNE: lambda: tune(session, _whole("Epochs", epochs), learns),
+            ids.SPARSIFY: lambda: sparsify(session, _whole("Epochs", epochs), _strength(strength)),
             ids.RECALIBRATE: lambda: recalibrate(session),
             ids.APPLY_IN_STEPS: lambda: apply_in_steps(
-                session, Wish(**wish), selection, int(steps or 0), int(step_epochs or 0), learns
+                session,
+                Wish(**wish),
+                selection,
+                _whole("Steps", steps),
+                _whole("Epochs after each", step_epochs, least=0),
+                learns,
             ),
         }
         try:
@@ -158,3 +178,25 @@ def register(app: Dash, session: Session) -> None:
         except PrunescopeError as error:
             return error_note(error), no_update
         return None, job_record(job)
+
+
+def _whole(label: str, value: Any, least: int = 1) -> int:
+    """What a field for a whole number has."""
+    if isinstance(value, int | float) and float(value).is_integer() and least <= value <= MOST:
+        return int(value)
+    raise _not_so(label, value, f"it takes a whole number from {least} to {MOST}")
+
+
+def _strength(value: Any) -> float:
+    if isinstance(value, int | float) and value >= 0:
+        return float(value)
+    raise _not_so("Strength of sparsity", value, "it takes a number from 0 up")
+
+
+def _not_so(label: str, value: Any, takes: str) -> BadInput:
+    return BadInput(
+        asked=f"{label}: {'nothing' if value in (None, '') else value}",
+        found=takes,
+        where="Cut, Train and recover",
+        what_to_do="correct the field and press again",
+    )

@@ -134,12 +134,15 @@ def table(rows: list[dict[str, Any]], session: Session) -> Component:
         notes.append(html.P(f"No accuracy: {why}.", className="muted"))
     notes += [html.P([html.B(f"{row['name']}: "), row["note"]], className="muted") for row in rows if row["note"]]
     verified = [html.P(f"{row['name']}: {row['exact']}", className="muted") for row in rows if row["exact"]]
+    shown = len(HEADINGS) - (session.evaluate is None)
     return html.Div(
         [
             html.Table(
                 [
-                    html.Thead(html.Tr([html.Th(heading) for heading in HEADINGS])),
-                    html.Tbody([html.Tr(_cells(row), className="shown" if row["shown"] else None) for row in rows]),
+                    html.Thead(html.Tr([html.Th(heading) for heading in HEADINGS[:shown]])),
+                    html.Tbody(
+                        [html.Tr(_cells(row)[:shown], className="shown" if row["shown"] else None) for row in rows]
+                    ),
                 ],
                 className="versions",
             ),
@@ -163,7 +166,8 @@ def _cells(row: dict[str, Any]) -> list[Component]:
 def _latency(row: dict[str, Any]) -> list[Any] | str:
     if row["latency"] is None:
         return DASH
-    spread = html.Span(f"± {row['latency_spread'] / 2:.2g} ms", className="muted")
+    half = row["latency_spread"] / 2
+    spread = html.Span(f"± {half:.0f} ms" if half >= 10 else f"± {half:.2g} ms", className="muted")
     return [f"{row['latency']:.3g} ms", html.Br(), spread]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +15,7 @@ from prunescope.explorer import ids
 from prunescope.explorer.actions import asked_tie
 from prunescope.explorer.aria import aria, data
 from prunescope.explorer.chains import Step, Tie
+from prunescope.explorer.locked import padlocks
 from prunescope.explorer.panels.words import breakable
 from prunescope.explorer.session import Session
 from prunescope.explorer.view import shown_layer
@@ -53,7 +55,7 @@ def register(app: Dash, session: Session) -> None:
     )
     def answer(wish: dict[str, Any] | None) -> tuple[dict[str, Any] | None, list[Component]]:
         found = asked_tie(session, wish)
-        return (asdict(found), content(found)) if found else (None, [])
+        return (asdict(found), content(found, padlocks(session.version.graph))) if found else (None, [])
 
     app.clientside_callback(
         ClientsideFunction("why", "options"),
@@ -69,23 +71,22 @@ def register(app: Dash, session: Session) -> None:
     app.clientside_callback(ClientsideFunction("why", "ask"), Input(ids.WHY_SECOND, "value"), prevent_initial_call=True)
 
 
-def content(found: Tie) -> list[Component]:
-    """What ties the two layers, in words."""
+def content(found: Tie, locked: Collection[str] = ()) -> list[Component]:
+    """What ties the two layers, in words; `locked`: names of layers of which something cannot be cut."""
     return [
-        html.P(breakable(sentence(found)), className="why-sentence"),
+        html.P(breakable(sentence(found, locked)), className="why-sentence"),
         *([html.Ol([_step(step) for step in found.steps], className="why-steps")] if found.steps else []),
         html.Button("Leave the chain", className="button", title="Escape", **data(leave="true")),
     ]
 
 
-def sentence(found: Tie) -> str:
+def sentence(found: Tie, locked: Collection[str] = ()) -> str:
     """The answer in one sentence."""
     first, second = found.first, found.second
     if not found.tied:
-        return (
-            f"Nothing ties {first} and {second}: no unit of the one has to go with a unit of the other. "
-            "They can be cut apart from each other."
-        )
+        apart = f"Nothing ties {first} and {second}: no unit of the one has to go with a unit of the other."
+        # what is locked is told beside it
+        return apart if first in locked or second in locked else f"{apart} They can be cut apart from each other."
     if not found.steps:
         return f"The same units run through {first} and {second}: what goes in the one goes in the other."
     count = len(found.steps)

@@ -145,7 +145,7 @@ def test_curves_say_their_last_values_in_words() -> None:
     assert curves(()) is None
     picture = curves((Point(1, 0.5, 0.25, None), Point(2, 0.25, 0.75, None)))
     assert picture is not None
-    assert picture.alt == "After epoch 2: loss 0.250, accuracy 75.0%"
+    assert picture.alt == "After epoch 2: loss 0.250, accuracy while training 75.0%"
 
 
 def test_steps_are_versions_each_cut_from_the_one_before_and_the_last_meets_the_target(session: Session) -> None:
