@@ -84,6 +84,31 @@ def test_the_graph_is_walked_selected_and_left_by_keys_alone(explorer: Explorer)
     expect(explorer.page.get_by_role("dialog", name="Keys and mouse")).to_be_visible()
 
 
+def test_keys_are_heard_where_a_tab_or_a_switch_was_pressed_last(explorer: Explorer) -> None:
+    explorer.tab("Cut")
+    explorer.page.keyboard.press("1")
+    expect(explorer.page.get_by_role("tab", name="Group")).to_have_attribute("aria-selected", "true")
+    explorer.page.evaluate("prunescope.graph.select('conv1')")
+    explorer.page.get_by_text("Layers", exact=True).click()
+    explorer.page.keyboard.press("Escape")
+    explorer.page.wait_for_function("prunescope.graph.state().selected === null")
+
+
+def test_the_view_menu_closes_by_a_press_elsewhere_and_by_escape(explorer: Explorer) -> None:
+    menu = explorer.page.locator("details.view[open]")
+    for leave in (lambda: explorer.page.mouse.click(500, 850), lambda: explorer.page.keyboard.press("Escape")):
+        explorer.page.get_by_text("View", exact=True).click()
+        expect(menu).to_have_count(1)
+        leave()
+        expect(menu).to_have_count(0)
+
+
+@pytest.mark.parametrize("text", ["macs>abc", "channels>", "colour=3", "group:"])
+def test_a_search_that_says_nothing_is_not_taken_for_one_that_finds_nothing(explorer: Explorer, text: str) -> None:
+    explorer.part(ids.SEARCH).fill(text)
+    expect(explorer.part(ids.SEARCH_STATE)).to_contain_text(f"{text} is not understood")
+
+
 def test_the_graph_behind_a_dialog_hears_no_key(explorer: Explorer) -> None:
     explorer.page.evaluate("prunescope.graph.select('conv1')")
     explorer.page.keyboard.press("?")

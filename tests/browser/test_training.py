@@ -47,7 +47,7 @@ def test_a_target_with_a_criterion_of_data_is_shown_applied_and_met(explorer: Ex
     left = predicted(graph, expected)
     expect(explorer.part(ids.PREVIEW)).to_contain_text(f"→ {quantity(left.macs)}")
     expect(explorer.part(ids.PREVIEW)).to_contain_text(f"→ {quantity(left.parameters)}")
-    expect(explorer.part(ids.RATIO_LABEL)).to_have_text("Share that is left, at most")
+    expect(explorer.part(ids.RATIO_LABEL)).to_have_text("Share that is left, at most: 50 %")
     explorer.part(ids.APPLY).click()
     strip = explorer.part(ids.VERSION_STRIP).locator("[aria-pressed=true]")
     expect(strip).to_contain_text("50 % of MACs left", timeout=PATIENCE * 1000)
@@ -62,10 +62,38 @@ def test_a_target_out_of_reach_says_what_can_be_had(explorer: Explorer, session:
     choose(explorer, ids.AIM, "parameters left")
     choose(explorer, ids.ROUND_TO, "multiples of 16")
     explorer.slide_to(5)
-    expect(explorer.part(ids.PREVIEW)).to_contain_text("Out of reach")
-    explorer.part(ids.APPLY).click()
-    expect(explorer.part(ids.MESSAGE)).to_contain_text("is the least that this model can be cut to")
+    expect(explorer.part(ids.APPLY_NOTE)).to_contain_text("is the least that can be left")
+    expect(explorer.part(ids.APPLY)).to_be_disabled()
+    explorer.slide_to(50)
+    expect(explorer.part(ids.APPLY_NOTE)).to_be_empty()
+    expect(explorer.part(ids.APPLY)).to_be_enabled()
+
+
+@pytest.mark.parametrize("given", ["2.5", "-1", ""])
+def test_a_number_of_epochs_that_is_none_is_refused_with_what_was_typed(
+    explorer: Explorer, session: Session, given: str
+) -> None:
+    explorer.tab("Cut")
+    explorer.page.get_by_text("Train and recover", exact=True).click()
+    explorer.part(ids.EPOCHS).fill(given)
+    explorer.part(ids.TUNE).click()
+    message = explorer.part(ids.MESSAGE)
+    expect(message).to_contain_text(f"Epochs: {given or 'nothing'}")
+    expect(message).to_be_in_viewport()
     assert len(session.versions) == 1
+
+
+def test_no_second_training_can_be_asked_for_while_one_runs(explorer: Explorer, session: Session) -> None:
+    explorer.tab("Cut")
+    explorer.page.get_by_text("Train and recover", exact=True).click()
+    explorer.part(ids.EPOCHS).fill("50")
+    explorer.part(ids.TUNE).click()
+    buttons = [explorer.part(name) for name in (ids.TUNE, ids.SPARSIFY, ids.RECALIBRATE, ids.APPLY_IN_STEPS)]
+    for button in buttons:
+        expect(button).to_be_disabled()
+    explorer.part(ids.CANCEL).click()
+    for button in buttons:
+        expect(button).to_be_enabled()
 
 
 def test_sparse_training_draws_its_curves_and_makes_a_version(explorer: Explorer, session: Session) -> None:
@@ -137,7 +165,7 @@ def test_without_data_the_page_says_why_nothing_can_be_learned(page: Page) -> No
         explorer.tab("Cut")
         explorer.page.get_by_text("Train and recover", exact=True).click()
         expect(explorer.part(ids.TAUGHT)).to_be_disabled()
-        expect(explorer.page.get_by_text("Not to be had: there are no batches")).to_be_visible()
+        expect(explorer.page.get_by_text("Not available: there are no batches")).to_be_visible()
         expect(explorer.part(ids.STEP_EPOCHS)).to_be_disabled()
 
 

@@ -95,6 +95,10 @@ def test_what_is_right_of_the_line_goes(explorer: Explorer, session: Session) ->
     explorer.page.mouse.move(end["x"], end["y"], steps=8)
     explorer.page.mouse.up()
     expect(explorer.part(ids.UNITS_NOTE)).to_contain_text("8 of 32")
+    click(explorer, 3)
+    expect(explorer.part(ids.UNITS_NOTE)).to_contain_text("9 of 32")
+    line = "document.querySelector('#importance-group .js-plotly-plot').layout.shapes[0].x0"
+    assert explorer.page.evaluate(line) == 23.5
     explorer.part(ids.UNITS_CLEAR).click()
     expect(explorer.part(ids.UNITS_NOTE)).to_be_empty()
 
