@@ -109,8 +109,9 @@ def test_sparse_training_draws_its_curves_and_makes_a_version(explorer: Explorer
     last = job.curve[-1]
     assert last.epoch == 2
     picture = explorer.part(ids.JOB).locator("img")
-    expect(picture).to_have_attribute("alt", f"After epoch 2: loss {last.loss:.3f}, accuracy {last.accuracy:.1%}, "
-                                      f"faded units {last.faded:.1%}")  # fmt: skip
+    accuracy = f"accuracy while training {last.accuracy:.1%}"
+    said = f"After epoch 2: loss {last.loss:.3f}, {accuracy}, faded units {last.faded:.1%}"
+    expect(picture).to_have_attribute("alt", said)
 
 
 def test_the_sweep_fills_its_heatmap_as_results_come(explorer: Explorer, session: Session) -> None:
