@@ -65,7 +65,8 @@ def test_the_headline_study_cuts_every_branch_and_goes_on_where_it_was_killed(cl
     logs = tmp_path / "logs"
     script = ["headline", "--data", str(clothes), "--epochs", "1.5", "1", "1"]
     by_taylor = ["plain, by Taylor", "weak group sparsity, by Taylor", "plain, by Taylor, distilled"]
-    methods = [ORIGINAL, "original, distilled", "group sparsity", "weak group sparsity", "plain", *by_taylor]
+    in_steps = "plain, by Taylor in steps, distilled"
+    methods = [ORIGINAL, "original, distilled", "group sparsity", "weak group sparsity", "plain", *by_taylor, in_steps]
     assert len(run(script, logs)) == len(methods)
     found = checked(logs, len(methods), guessed=0.4)
     assert [each.method for each in found] == methods

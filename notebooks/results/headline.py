@@ -2,14 +2,16 @@
 
 `python -m notebooks.results.headline` goes on where it was killed, a tenth of an epoch lost at most. `--epochs TRAIN
 BRANCH TUNE` gives it longer or shorter, in a folder of its own (`--epochs 9 3 10` made
-`logs/headline-10-epochs.jsonl`); `--minute --logs FOLDER` is a short one, on a network of 8 layers.
+`logs/headline-10-epochs.jsonl`), `--tuning-rate` another learning rate after the cut (`0.05` made
+`logs/headline-10-epochs-whole-rate.jsonl`), and `--only WAY` some of the ways; `--minute --logs FOLDER` is a short one,
+on a network of 8 layers.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -86,7 +88,8 @@ def branch(task: Task, model: nn.Module, epochs: float, strength: float, checkpo
     return model.eval()
 
 
-def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) -> list[Run]:
+def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...], only: Sequence[str] = ()) -> list[Run]:
+    """`only`: the ways to do, by their names in the log; all if there are none."""
     folder = log.parent
     base = trained(task, SEED, folder)
     after = replace(task, epochs=task.epochs + epochs)
@@ -128,7 +131,8 @@ def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...]) ->
             for name, way in ways.items()
         },
     }
-    return list(logged(log, task, wanted))
+    chosen = {key: work for key, work in wanted.items() if not only or key[0] in only}
+    return list(logged(log, task, chosen))
 
 
 if __name__ == "__main__":
@@ -137,7 +141,11 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=fashion.FOLDER, help="folder of the four files of Fashion-MNIST")
     parser.add_argument("--minute", action="store_true", help="8 layers and one speed-up; give --logs too")
     parser.add_argument("--logs", type=Path, default=HERE / "logs", help="folder of logs and checkpoints")
+    parser.add_argument("--tuning-rate", type=float, help="learning rate after the cut; a quarter of the training's")
+    parser.add_argument("--only", nargs="+", default=[], metavar="WAY", help="names as they are in the log")
     options = parser.parse_args()
     torch.set_num_threads(1)
     chosen = task(options.data, tuple(options.epochs), blocks=1 if options.minute else 9)
-    study(chosen, options.epochs[1], options.logs / "headline.jsonl", SPEED_UPS[:1] if options.minute else SPEED_UPS)
+    chosen = replace(chosen, tuning_rate=options.tuning_rate)
+    speed_ups = SPEED_UPS[:1] if options.minute else SPEED_UPS
+    study(chosen, options.epochs[1], options.logs / "headline.jsonl", speed_ups, options.only)

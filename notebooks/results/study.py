@@ -133,7 +133,7 @@ def run(
     Of the epochs of the recovery, some follow each of several steps, and the last step has what is left.
     """
     started = time.perf_counter()
-    between = task.tuning_epochs * BETWEEN_STEPS
+    between = max(1, round(task.tuning_epochs * task.parts * BETWEEN_STEPS)) / task.parts
     spent = between * (steps - 1)
     left = replace(task, epochs=task.epochs + spent, tuning_epochs=task.tuning_epochs - spent)
     done = count()
@@ -221,7 +221,7 @@ def head(task: Task) -> dict[str, Any]:
         "machine": names[0] if names else platform.processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        **{name: getattr(task, name) for name in ("name", "data", "epochs", "tuning_epochs")},
+        **{name: getattr(task, name) for name in ("name", "data", "epochs", "tuning_epochs", "tuning_rate")},
     }
 
 
