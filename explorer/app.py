@@ -20,7 +20,7 @@ from prunescope.explorer.layers import widths_record
 from prunescope.explorer.panels import cut, graph, group, importance, keys, locked, matrix, naive, side, versions, why
 from prunescope.explorer.session import Session
 from prunescope.explorer.version import Version
-from prunescope.explorer.view import job_record, quantity
+from prunescope.explorer.view import job_record, latency_text, quantity
 
 POLL_MS = 400
 THEME_SCRIPT = "theme.js"
@@ -295,7 +295,7 @@ def head_numbers(original: Version, version: Version) -> list[Component]:
     rows = (
         ("parameters", quantity(original.parameters), quantity(version.parameters)),
         ("MACs", quantity(original.macs), quantity(version.macs)),
-        ("latency", _latency(original), _latency(version)),
+        ("latency", latency_text(original), latency_text(version)),
         ("accuracy", _accuracy(original), _accuracy(version)),
     )
     changed = version.id != original.id
@@ -307,10 +307,6 @@ def head_numbers(original: Version, version: Version) -> list[Component]:
         for name, before, after in rows
         if after or before
     ]
-
-
-def _latency(version: Version) -> str:
-    return f"{version.latency.median_ms:.3g} ms" if version.latency else ""
 
 
 def _accuracy(version: Version) -> str:

@@ -24,6 +24,7 @@ from prunescope.explorer.version import Version
 
 SIDE_SIGNS = {"in": "f\u207b", "out": "f\u207a", "both": "f\u207b f\u207a"}
 OVERVIEW_BINS = 64
+UNSURE = 0.3  # interquartile range over the median from which a latency is a rough one
 STATISTICS = 3  # layers that are named where there may be many
 
 
@@ -326,6 +327,15 @@ def version_rows(session: Session) -> list[dict[str, Any]]:
     """A record for each version, with what it has of the original in parentheses."""
     original = session.versions[0]
     return [_version_row(version, original, version.id == session.version.id) for version in session.versions]
+
+
+def latency_text(version: Version) -> str:
+    """Milliseconds of a forward pass, "≈" where half of the rounds were far apart: the machine had other work."""
+    found = version.latency
+    if found is None:
+        return ""
+    about = "≈ " if found.iqr_ms > UNSURE * found.median_ms else ""
+    return f"{about}{found.median_ms:.3g} ms"
 
 
 def _version_row(version: Version, original: Version, shown: bool) -> dict[str, Any]:

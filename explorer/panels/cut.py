@@ -31,10 +31,11 @@ from prunescope.explorer.panels.curves import curves
 from prunescope.explorer.panels.words import error_note
 from prunescope.explorer.session import Session
 from prunescope.explorer.version import Version
-from prunescope.explorer.view import criteria_options, exact, job_record, quantity
+from prunescope.explorer.view import criteria_options, exact, job_record, latency_text, quantity
 
 LARGEST_PERCENT = 95
 START_PERCENT = 50
+NOT_YET = "not measured yet"
 RANKED_OPTIONS = (
     {"value": "local", "label": "in each group"},
     {"value": "global", "label": "across all groups"},
@@ -271,7 +272,7 @@ def result_note(session: Session) -> Component | None:
     rows = (
         ("Parameters", quantity(before.parameters), quantity(after.parameters)),
         ("MACs", quantity(before.macs), quantity(after.macs)),
-        ("Latency", _latency(before), _latency(after)),
+        ("Latency", latency_text(before) or NOT_YET, latency_text(after) or NOT_YET),
         *((("Accuracy", _accuracy(before), _accuracy(after)),) if session.evaluate else ()),
     )
     return html.Div(
@@ -285,14 +286,10 @@ def result_note(session: Session) -> Component | None:
     )
 
 
-def _latency(version: Version) -> str:
-    return f"{version.latency.median_ms:.3g} ms" if version.latency else "not measured yet"
-
-
 def _accuracy(version: Version) -> str:
     if version.accuracy is not None:
         return f"{version.accuracy:.1%}"
-    return "failed" if version.problem else "not measured yet"
+    return "failed" if version.problem else NOT_YET
 
 
 def verified(version: Version) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import prod
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from prunescope.core import DependencyGraph, plan, plan_units, predicted, score, trace
 from prunescope.core.cost import Cost
 from prunescope.core.graph import Side
+from prunescope.core.measure import Latency
 from prunescope.core.plan import cut_groups
 from prunescope.explorer import account, view
 from prunescope.explorer.locked import padlocks
@@ -261,6 +262,15 @@ def test_a_row_for_each_version_says_its_share_of_the_original() -> None:
     assert half["macs_share"] == versions[1].macs / versions[0].macs
     assert (half["accuracy"], half["parent"], half["name"]) == (0.5, 0, "half")
     assert (original["exact"], half["exact"][:4]) == ("", "runs")
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [(None, ""), (Latency(6.69, 0.5, 100, 1), "6.69 ms"), (Latency(6.69, 5.0, 100, 1), "≈ 6.69 ms")],
+)
+def test_a_latency_whose_rounds_are_far_apart_is_told_as_a_rough_one(found: Latency | None, text: str) -> None:
+    version = replace(Session(flattened(), image()).version, latency=found)
+    assert view.latency_text(version) == text
 
 
 @pytest.mark.parametrize(
