@@ -1,12 +1,12 @@
-"""Functions that keep what they returned (`functools.lru_cache`), where sizes are among what they are called with.
+"""Functions that keep what they returned (`functools.lru_cache`) compute anew while a trace runs.
 
-What was kept for a size was made of another dimension's size of the same value, or of a number from before the trace.
+What they kept was made of another dimension's size of the same value, or of a number from before the trace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import _lru_cache_wrapper
+from collections.abc import Iterable, Iterator, Mapping
+from functools import _lru_cache_wrapper, cache
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -19,7 +19,15 @@ class Memoised:
 
     def forget(self, frame: FrameType) -> None:
         """Let those that the code of this frame can call compute anew, whatever they have kept."""
-        for function in _named_in(frame):
+        self._forget(_named_in(frame))
+
+    def forget_methods(self, kinds: Iterable[type]) -> None:
+        """Let the methods of these classes compute anew: what they have kept is called by no size."""
+        for kind in kinds:
+            self._forget(_methods(kind))
+
+    def _forget(self, functions: Iterable[_lru_cache_wrapper[Any]]) -> None:
+        for function in functions:
             function.cache_clear()
             self._called[id(function)] = function
 
@@ -28,6 +36,12 @@ class Memoised:
         for function in self._called.values():
             function.cache_clear()
         self._called.clear()
+
+
+@cache
+def _methods(kind: Any) -> tuple[_lru_cache_wrapper[Any], ...]:
+    own = [base for base in kind.__mro__ if base.__module__.split(".")[0] not in ("torch", "builtins")]
+    return tuple(value for base in own for value in vars(base).values() if isinstance(value, _lru_cache_wrapper))
 
 
 def _named_in(frame: FrameType) -> Iterator[_lru_cache_wrapper[Any]]:

@@ -195,6 +195,7 @@ class Run(Watch):
             stack.enter_context(remembered_attributes(self.modules))
             stack.enter_context(functions_in_the_open())
             stack.callback(calls.memoised.forget_all)
+            calls.memoised.forget_methods(set(map(type, self.modules.values())))
             stack.enter_context(heard_by(calls))
             stack.enter_context(calls)
             yield

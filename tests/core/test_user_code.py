@@ -247,6 +247,22 @@ class Splitting(nn.Module):
         return self.out(x)
 
 
+class Keeping(nn.Module):
+    """A method without arguments keeps what it returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(12, 16), nn.Linear(16, 3)
+
+    @lru_cache  # noqa: B019  as people do
+    def width(self) -> int:
+        return self.a.out_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.b(self.a(x).view(-1, self.width()).relu())
+        return out
+
+
 class SplitHeads(nn.Module):
     """Copies and pickles keep the options alone, and make all else of them."""
 
@@ -355,6 +371,7 @@ CODE: dict[str, Build] = {
         filled_up, torch.randn(4, 12), hidden=nn.Linear(12, 16), next=nn.Linear(16, 16), out=nn.Linear(16, 3), width=16
     ),
     "heads by a function and a method that keep what they returned": lambda: (Splitting(), torch.randn(4, 12)),
+    "a width by a method that keeps what it returned": lambda: (Keeping(), torch.randn(4, 12)),
     "heads by a module that says what it is made of": vectors(
         lambda m, x: m.out((m.split(m.hidden(x)) * m.gain).flatten(1)),
         torch.randn(4, 12),
