@@ -119,6 +119,11 @@ class Tape:
         return found
 
     @cached_property
+    def parameters(self) -> frozenset[str]:
+        """Names of the parameters that were read."""
+        return frozenset(self.leaves.values())
+
+    @cached_property
     def producers(self) -> Mapping[Value, Step]:
         return {value: step for step in self.steps for value in step.outputs}
 

@@ -237,9 +237,10 @@ def _ways_to(
         return
     of_terms = []
     for term in rule.terms(step):
-        operands = sorted((step.operands[position] for position in term), key=_parameters_in)
+        counts = {step.operands[position]: _parameters_in(tape, step.operands[position]) for position in term}
+        operands = sorted(counts, key=lambda operand: counts[operand])
         # beside a weight nothing else is looked at: a network may be long
-        operands = operands[:1] if _parameters_in(operands[0]) == 1 else operands
+        operands = operands[:1] if counts[operands[0]] == 1 else operands
         found = _in_turn([_ways(tape, operand, depth - 1, known) for operand in operands])
         # what is put beside others may be no part of what comes next
         of_terms.append(tuple(islice(found, _WAYS)) or (((),) if rule.apart else ()))
@@ -252,9 +253,10 @@ def _ways_to(
             yield (value, *dict.fromkeys(chain.from_iterable(way)))
 
 
-def _parameters_in(value: Value) -> float:
-    """Of how many parameters it was made alone; infinity where anything else has a part in it."""
-    return len(value.made_of) if value.made_of and value.producer is None else inf
+def _parameters_in(tape: Tape, value: Value) -> float:
+    """Of how many parameters it was made, with buffers at most; infinity where anything else has a part in it."""
+    count = sum(name in tape.parameters for name in value.made_of) if value.producer is None else 0
+    return count or inf
 
 
 def _in_turn(ways: Sequence[Sequence[tuple[Value, ...]]]) -> Iterator[tuple[Value, ...]]:

