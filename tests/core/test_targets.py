@@ -266,5 +266,5 @@ def test_a_target_that_cannot_be_met_says_why(graph: DependencyGraph, options: d
 def test_the_least_that_is_named_can_be_had(graph: DependencyGraph) -> None:
     with pytest.raises(BadPlan) as refusal:
         plan(graph, score(graph), macs=0.001)
-    least = float(refusal.value.what_to_do.split("macs=")[1].split()[0])
+    least = float(refusal.value.what_to_do.split("macs=")[1].split(")")[0])
     assert predicted(graph, plan(graph, score(graph), macs=least)).macs <= least * macs(graph.model, X)
