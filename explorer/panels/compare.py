@@ -120,8 +120,8 @@ def layers(before: Version, after: Version, alike: bool) -> list[Component]:
     if before.id == after.id:
         return [html.P("One version: choose another, or cut something.", className="muted")]
     which = f"{len(changed)} of {len(rows)} layers with weights or MACs have another size"
-    trained = "" if changed else "; the weights were trained or measured anew"
-    text = f"{before.name} → {after.name}: {which}{trained}."
+    alike_only = "" if changed else "; their weights may differ"
+    text = f"{before.name} → {after.name}: {which}{alike_only}."
     table = html.Table(
         [
             html.Thead(html.Tr([html.Th(heading) for heading in HEADINGS])),
