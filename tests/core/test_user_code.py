@@ -198,13 +198,12 @@ def configured(config: Callable[..., Any]) -> Build:
 
 
 class OfItsClass:
-    """Its numbers are those of the class, until it has some of its own."""
+    """It has no numbers of its own: all are its class's."""
 
-    width, heads = 0, 4
+    width, heads = 16, 4
 
     def __init__(self, width: int, heads: int) -> None:
-        self.width = width
-        assert self.heads == heads
+        assert (self.width, self.heads) == (width, heads)
 
 
 class OfClass(nn.Module):
