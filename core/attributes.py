@@ -11,12 +11,14 @@ from functools import cache, partial
 from types import FunctionType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from prunescope.core.expressions import AttributeKey, Entry, Field, OfAttribute, Variable
 from prunescope.core.holders import Variables, attributes_of, held_inside, slot_names
-from prunescope.core.sizes import AttributeKey, Entry, Field, OfAttribute, SizeInt, Variable, sequence_like
+from prunescope.core.sizes import SizeInt, sequence_like
 
 
 @contextmanager
@@ -108,7 +110,7 @@ class _Memory:
             value = holder[name]
             kind = type(value)
             # one unit cannot go, and no or fewer units are no size
-            if kind in _WITHOUT_SIZES or (kind is int and value <= 1):
+            if kind in _WITHOUT_SIZES or (kind in INTEGERS and value <= 1):
                 continue
             if kind not in _WITH_SIZES and not _is_named_tuple(value):
                 self._remember_inside(value, key_of(name))
@@ -117,7 +119,7 @@ class _Memory:
             remembered = _remembered(value, key)
             if remembered is not value:
                 self._replace(holder, name, remembered)
-            if kind is int:
+            if kind in INTEGERS:
                 continue
             for n, item in enumerate(value[:_MANY]):
                 if type(item) not in _WITHOUT_SIZES:
@@ -153,7 +155,8 @@ def _class_names(kind: Any) -> tuple[str, ...]:
 _ABSENT = object()
 OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 _WITHOUT_SIZES = frozenset((bool, float, str, type(None)))
-_WITH_SIZES = frozenset((int, tuple, list, torch.Size))
+INTEGERS = frozenset((int, np.int32, np.int64))
+_WITH_SIZES = INTEGERS | {tuple, list, torch.Size}
 _DEEP = 4  # objects inside objects that are looked into
 _MANY = 64  # entries of a container that may hold sizes
 # torch's names for sizes along positions, which no cut changes
@@ -164,9 +167,9 @@ _NO_SIZES = OWN_ATTRIBUTES | _POSITIONS
 
 
 def _remembered(value: Any, key: AttributeKey) -> Any:
-    if type(value) is int:
+    if type(value) in INTEGERS:
         # one unit cannot go, and no or fewer units are no size
-        return SizeInt(value, OfAttribute(key, value)) if value > 1 else value
+        return SizeInt(value, OfAttribute(key, int(value))) if value > 1 else value
     if type(value) not in _WITH_SIZES and not _is_named_tuple(value):
         return value
     if len(value) > _MANY or len(key.trail) > _DEEP or not any(type(v) in _WITH_SIZES for v in value):

@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from prunescope.core.cost import CountedDim, DimCounter, GraphKey, Removed, sizes_left
+from prunescope.core.expressions import AttributeKey, SizeUse, attributes_in
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.labels import Vector
 from prunescope.core.settling import Clash, Settled, settle
-from prunescope.core.sizes import AttributeKey, SizeUse, attributes_in
 
 if TYPE_CHECKING:
     from prunescope.core.plan import Plan, Removal

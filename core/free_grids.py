@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from prunescope.core.expressions import dims_in
 from prunescope.core.labels import Fixed, Grid, LabelSpace, Term, Vector
 from prunescope.core.run import ParameterDims
-from prunescope.core.sizes import dims_in
 
 
 def without_free_grids(space: LabelSpace, by_edges: Vector, parameters: Iterable[ParameterDims]) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.core.coupling import PLAIN_KIND, Coupling
+from prunescope.core.expressions import Derived
 from prunescope.core.graph import Group, Lock, Member
 from prunescope.core.labels import POSITIONS, Fixed, Vector
-from prunescope.core.sizes import Derived
 
 if TYPE_CHECKING:
     from prunescope.core.trace import Record

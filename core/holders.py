@@ -8,7 +8,7 @@ from functools import cache, partial
 from types import CellType, FunctionType
 from typing import Any
 
-from prunescope.core.sizes import Entry, Field, Step, Variable
+from prunescope.core.expressions import Entry, Field, Step, Variable
 
 
 def held_inside(holder: Any, step: Step) -> Any:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from prunescope.core.sizes import Expression, SizeUse
+    from prunescope.core.expressions import Expression, SizeUse
 
 Vector: TypeAlias = NDArray[np.int64]
 

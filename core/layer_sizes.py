@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from prunescope.core.expressions import Expression, Literal, OfAttribute, attributes_in, substituted
 from prunescope.core.holders import held_inside
 from prunescope.core.known_layers import sizes_of
 from prunescope.core.labels import LabelSpace, Locked
-from prunescope.core.sizes import Expression, Literal, OfAttribute, attributes_in, expression_of, heard_by, substituted
+from prunescope.core.sizes import expression_of, heard_by
 
 
 def resolve_layer_sizes(

@@ -1,17 +1,20 @@
-"""Functions that hide calls from a trace, torch's own and scripted ones, run as the Python that they are written in."""
+"""Functions that hide calls or sizes from a trace, run in the open: torch's own, scripted ones, products of NumPy's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from math import prod
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from prunescope.core.preserve import uncompiled
+from prunescope.core.sizes import SizeInt
 
 
 class _Patches:
@@ -56,6 +59,16 @@ def _open_functions(stack: ExitStack) -> None:
         return getattr(function, "_torchdynamo_inline", partial(call, function))(*args, **kwargs)
 
     scripted.__call__ = as_written
+    numpy: Any = np
+    product = numpy.prod
+    stack.callback(setattr, numpy, "prod", product)
+
+    def product_of_sizes(values: Any, *args: Any, **options: Any) -> Any:
+        # NumPy would make plain numbers of them
+        of_sizes = isinstance(values, list | tuple) and any(isinstance(value, SizeInt) for value in values)
+        return product(values, *args, **options) if args or options or not of_sizes else prod(values)
+
+    numpy.prod = product_of_sizes
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from prunescope.core.expressions import AttributeKey, Derived, OfAttribute, SizeUse, attributes_in, evaluated
 from prunescope.core.labels import Vector
-from prunescope.core.sizes import AttributeKey, Derived, OfAttribute, SizeUse, attributes_in, evaluated
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
 from types import FrameType
 from typing import Any
 
@@ -12,23 +14,12 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from prunescope.core.expressions import Derived, Expression, Literal, OfDim, SizeUse, attributes_in, dims_in, evaluated
 from prunescope.core.labels import BY_POSITION, CHANNEL_GROUPS, REPEATED, Dims, Factor, Fixed, LabelSpace, Vector
 from prunescope.core.memoised import Memoised
+from prunescope.core.plain_numbers import PlainNumbers
 from prunescope.core.rewritten import rewritten
-from prunescope.core.sizes import (
-    Derived,
-    Expression,
-    Literal,
-    OfDim,
-    SizeInt,
-    SizeUse,
-    attributes_in,
-    dims_in,
-    evaluated,
-    expression_of,
-    heard_by,
-    size_of_dim,
-)
+from prunescope.core.sizes import SizeInt, expression_of, heard_by, size_of_dim
 
 
 class SizeCalls(TorchFunctionMode):
@@ -48,11 +39,12 @@ class SizeCalls(TorchFunctionMode):
         self.attended = attended  # attention whose width is its temperature: query, key, index of its first operation
         self.first_operation = 0  # of the call that is read
         self.memoised = Memoised()
+        self.plain_numbers = PlainNumbers()
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
+        args, kwargs = self.plain_numbers.remembered(args, kwargs or {})
         name = getattr(function, "__name__", "")
         made = rewritten(name, args, kwargs)
         if made is not None:
@@ -159,6 +151,18 @@ class SizeCalls(TorchFunctionMode):
         """The code made a factor of a size, which has to keep its value."""
         if dims_in(expression) or attributes_in(expression):
             self.space.factors.append(Factor(expression, value, times, certain, self.space.operation))
+
+    def rounded(self, left: Expression, right: Expression) -> None:
+        """The last factor that was made of either is none for certain."""
+        factors = self.space.factors
+        for side in (left, right):
+            made = (n for n in reversed(range(len(factors))) if factors[n].expression == side)
+            for n in islice(made, 1):
+                factors[n] = replace(factors[n], certain=False)
+
+    def made_plain(self, expression: Expression, value: int) -> None:
+        """A number of this value is this size from here on."""
+        self.plain_numbers.add(value, expression)
 
     def use(self, expression: Expression, labels: Vector | Fixed, text: str) -> None:
         """The code asked for this size, and the result has these labels."""

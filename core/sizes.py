@@ -11,116 +11,15 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor, inf
 from types import FrameType
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol
 
+from prunescope.core.expressions import OPERATORS, Derived, Expression, Literal, OfDim
 from prunescope.core.labels import Fixed, Vector
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A step into a dictionary."""
-
-    key: Hashable
-
-    def __str__(self) -> str:
-        return f"[{self.key!r}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A step to an attribute of a plain object."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return f".{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A step to what a function keeps for a variable: it has closed over it, or it is an argument's default."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return f"({self.name})"
-
-
-Step: TypeAlias = Field | int | Entry | Variable  # a number is a position in a tuple or list
-
-
-class AttributeKey(NamedTuple):
-    """An integer that a module holds, itself or inside a container or a plain object."""
-
-    module: str  # dotted path
-    name: str
-    trail: tuple[Step, ...] = ()  # the way inside
-
-    def __str__(self) -> str:
-        inner = "".join(f"[{step}]" if isinstance(step, int) else str(step) for step in self.trail)
-        return f"{self.module}.{self.name}{inner}" if self.module else f"{self.name}{inner}"
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A number that no cut changes: written in the code, or the size of a dimension without units."""
-
-    value: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OfDim:
-    """The size of a dimension."""
-
-    labels: Vector
-
-
-class OfAttribute(NamedTuple):
-    """The value of an attribute."""
-
-    key: AttributeKey
-    value: int  # before any cut
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Derived:
-    """What an operator made of two sizes."""
-
-    sign: str  # a key of `OPERATORS`
-    left: Expression
-    right: Expression
-
-
-Expression: TypeAlias = Literal | OfDim | OfAttribute | Derived
-
-OPERATORS: Mapping[str, Callable[[int, int], int]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "//": operator.floordiv,
-    "%": operator.mod,
-}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SizeUse:
-    """A place in the code that computes a size: after any cut it has to come out as wanted."""
-
-    expression: Expression
-    wanted: Vector | int  # the size that is left of these labels; or this value still, where the code decided by it
-    operation: int  # index of the operation that was running
-    text: str  # how the code asked, e.g. "reshape"
-    apart: bool = False  # the code told two sizes apart: their difference, the expression, may be anything but `wanted`
-
-    @property
-    def dims(self) -> tuple[Vector, ...]:
-        """All dimensions that the use depends on."""
-        wanted = () if isinstance(self.wanted, int) else (self.wanted,)
-        return (*wanted, *dims_in(self.expression))
 
 
 class SizeInt(int):
@@ -154,12 +53,24 @@ class SizeInt(int):
         same = self.__eq__(other)
         return same if same is NotImplemented else not same
 
+    def item(self) -> SizeInt:
+        """As NumPy's integers have it, in whose place this may stand."""
+        return self
+
+    def __floor__(self) -> SizeInt:
+        return self
+
+    __ceil__ = __trunc__ = __floor__
+
+    def __round__(self, digits: int | None = None) -> int:  # type: ignore[override]
+        return self if digits is None else round(_plain(self), digits)
+
     def __neg__(self) -> SizeInt:
         return SizeInt(-_plain(self), Derived("-", Literal(0), self.expression))
 
     def __int__(self) -> int:
         _became_factor(self, certain=False)
-        return _plain(self)
+        return _made_plain(self)
 
     def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """NumPy's functions (`np.sqrt`) take plain numbers."""
@@ -176,12 +87,72 @@ class SizeInt(int):
         return _plain(self) ** power
 
     def __truediv__(self, other: Any) -> Any:
-        _became_factor(self, other if isinstance(other, int | float) else 1.0)
-        return _plain(self) / other
+        return _quotient(self, other)
 
     def __rtruediv__(self, other: Any) -> Any:
-        _became_factor(self, other if isinstance(other, int | float) else 1.0)
-        return other / _plain(self)
+        return _quotient(other, self)
+
+
+class SizeFloat(float):
+    """The quotient of two sizes, not negative; rounded to an int, it is a size again."""
+
+    left: Expression
+    right: Expression
+
+    def __new__(cls, value: float, left: Expression, right: Expression) -> SizeFloat:
+        made = super().__new__(cls, value)
+        made.left, made.right = left, right
+        return made
+
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
+        return float, (float(self),)
+
+    def __floor__(self) -> SizeInt:
+        self._is_rounded()
+        return SizeInt(floor(float(self)), Derived("//", self.left, self.right))
+
+    __trunc__ = __floor__
+
+    def __ceil__(self) -> SizeInt:
+        self._is_rounded()
+        below = Derived("//", Derived("-", Literal(0), self.left), self.right)
+        return SizeInt(ceil(float(self)), Derived("-", Literal(0), below))
+
+    def __round__(self, digits: int | None = None) -> Any:  # type: ignore[override]
+        return self.__floor__() if digits is None and self.is_integer() else round(float(self), digits)
+
+    def __int__(self) -> int:
+        return _made_plain(self.__floor__())
+
+    def _is_rounded(self) -> None:
+        listener = _LISTENER.get()
+        if listener is not None:
+            listener.rounded(self.left, self.right)
+
+
+def _quotient(left: Any, right: Any) -> Any:
+    """`left / right`, one of them a size and the other whatever the code has."""
+    one, other = (_plain(value) if isinstance(value, SizeInt) else value for value in (left, right))
+    for size, times in ((left, other), (right, one)):
+        if isinstance(size, SizeInt):
+            _became_factor(size, times if isinstance(times, int | float) else 1.0)
+    value = one / other
+    if type(value) is not float or value < 0 or not all(float(side).is_integer() for side in (one, other)):
+        return value
+    return SizeFloat(value, *(expression_of(side if isinstance(side, int) else int(side)) for side in (left, right)))
+
+
+def _share(size: SizeInt, of: float) -> float:
+    """`size * of`"""
+    value = _plain(size) * of
+    share = Fraction(of).limit_denominator(_FINEST) if type(of) is float and 0 <= of < inf else None
+    if share is None or float(share) != of:
+        return value
+    times = Derived("*", size.expression, Literal(share.numerator))
+    return SizeFloat(value, times, Literal(share.denominator))
+
+
+_FINEST = 1000  # denominator of a share that was written as a decimal fraction
 
 
 def _ordering(compare: Callable[[int, int], bool]) -> Callable[[SizeInt, object], Any]:
@@ -203,7 +174,9 @@ for _compare in (operator.lt, operator.le, operator.gt, operator.ge):
 def _arithmetic(sign: str, swapped: bool) -> Callable[[SizeInt, object], Any]:
     compute = OPERATORS[sign]
 
-    def method(self: SizeInt, other: object) -> Any:
+    def method(self: SizeInt, other: Any) -> Any:
+        if isinstance(other, float) and sign == "*":
+            return _share(self, other)
         if not isinstance(other, int) or isinstance(other, bool):
             return NotImplemented
         left, right = (other, self) if swapped else (self, other)
@@ -239,6 +212,12 @@ class Listener(Protocol):
         It is not certain where the size only became a plain number, of which anything may be made.
         """
 
+    def rounded(self, left: Expression, right: Expression) -> None:
+        """The quotient of these was made a size again, so that it need be no factor."""
+
+    def made_plain(self, expression: Expression, value: int) -> None:
+        """`int(...)` of a size, which can only be a number without its origin."""
+
 
 _LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
@@ -262,6 +241,13 @@ def _became_factor(size: SizeInt, times: float = 1.0, certain: bool = True) -> N
         listener.factor(size.expression, _plain(size), times, certain)
 
 
+def _made_plain(size: SizeInt) -> int:
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener.made_plain(size.expression, _plain(size))
+    return _plain(size)
+
+
 def _plain(size: int) -> int:
     """The number alone, unheard."""
     return int.__int__(size)
@@ -275,57 +261,3 @@ def size_of_dim(dim: Vector | Fixed, size: int) -> int:
 def sequence_like(value: Sequence[Any], items: Iterable[Any]) -> Any:
     """These items in a list, tuple or named tuple like another."""
     return value._make(items) if hasattr(value, "_make") else type(value)(items)  # type: ignore[call-arg]
-
-
-def evaluated(
-    expression: Expression, kept: Callable[[Vector], int], attributes: Mapping[AttributeKey, int]
-) -> int | None:
-    """The value of an expression after a cut; None where it cannot be computed (division by zero).
-
-    Args:
-        kept: How many of a dimension's labels are left.
-        attributes: New values; an attribute that is not among them keeps its value.
-    """
-    match expression:
-        case Literal(value):
-            return value
-        case OfDim(labels):
-            return kept(labels)
-        case OfAttribute(key, value):
-            return attributes.get(key, value)
-        case Derived(sign, left, right):
-            a, b = evaluated(left, kept, attributes), evaluated(right, kept, attributes)
-            if a is None or b is None or (b == 0 and sign in ("//", "%")):
-                return None
-            return OPERATORS[sign](a, b)
-
-
-def substituted(expression: Expression, known: Mapping[AttributeKey, Expression]) -> Expression:
-    """The expression with others in the place of these attributes."""
-    match expression:
-        case OfAttribute(key):
-            return known.get(key, expression)
-        case Derived(sign, left, right):
-            return Derived(sign, substituted(left, known), substituted(right, known))
-        case _:
-            return expression
-
-
-def attributes_in(expression: Expression) -> tuple[OfAttribute, ...]:
-    match expression:
-        case OfAttribute():
-            return (expression,)
-        case Derived(_, left, right):
-            return (*attributes_in(left), *attributes_in(right))
-        case _:
-            return ()
-
-
-def dims_in(expression: Expression) -> tuple[Vector, ...]:
-    match expression:
-        case OfDim(labels):
-            return (labels,)
-        case Derived(_, left, right):
-            return (*dims_in(left), *dims_in(right))
-        case _:
-            return ()

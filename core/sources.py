@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import os
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,20 @@ def source_line(frame: FrameType | None, outermost: CodeType) -> str:
             return ""
         frame = frame.f_back
     return ""
+
+
+def written_numbers(frame: FrameType | None) -> frozenset[int]:
+    """The integers that the innermost code which is neither torch's nor ours has written in it."""
+    while frame is not None and not _users_file(frame.f_code.co_filename):
+        frame = frame.f_back
+    return _numbers_in(frame.f_code) if frame is not None else frozenset()
+
+
+@cache
+def _numbers_in(code: CodeType) -> frozenset[int]:
+    constants = [step.argval for step in dis.get_instructions(code) if step.opname.startswith("LOAD_")]
+    inner = [value for constant in constants if isinstance(constant, tuple) for value in constant]
+    return frozenset(value for value in (*constants, *inner) if type(value) is int)
 
 
 def source_of(code: CodeType, line: int) -> str:

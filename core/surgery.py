@@ -14,6 +14,7 @@ from torch import nn
 from prunescope.core.accepted import accepted
 from prunescope.core.attributes import copied_from
 from prunescope.core.errors import BadInput, BadPlan, VerificationFailed
+from prunescope.core.expressions import AttributeKey, Entry, Field, Step, Variable, evaluated
 from prunescope.core.fitting import clash_text, inseparable, size_ties, use_text
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.holders import attributes_of, held_inside, with_variable
@@ -23,7 +24,7 @@ from prunescope.core.labels import Vector
 from prunescope.core.plan import Plan, Removal, fingerprint
 from prunescope.core.preserve import collector_paused
 from prunescope.core.rebuild import Change, Scaling, Slices, rebuilt
-from prunescope.core.sizes import AttributeKey, Entry, Field, Step, Variable, evaluated, sequence_like
+from prunescope.core.sizes import sequence_like
 from prunescope.core.temperature import Rows
 from prunescope.core.trace import trace
 from prunescope.core.verify import Verification, verified
@@ -113,14 +114,17 @@ def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: b
 def _nothing_to_remove(graph: DependencyGraph) -> BadPlan:
     where = f"a plan for {type(graph.model).__name__}"
     if graph.groups:
+        higher = "plan with a higher ratio (a group of K units loses K * ratio of them, rounded down)"
         tied = dict.fromkeys(use_text(graph, use) for use in size_ties(graph).uses)
         return BadPlan(
             asked="prune a model",
             found=f"the plan removes no unit of {len(graph.groups)} groups"
             + (f"; sizes in the code that have to fit after a cut: {', '.join([*tied][:3])}" if tied else ""),
             where=where,
-            what_to_do="plan with a higher ratio (a group of K units loses K * ratio of them, rounded down), or name "
-            "units that the sizes in the code allow: plan_units(graph, {group: units}) says which do not fit",
+            what_to_do=f"if that is less than one of every group, {higher}; if not, the sizes named stand in the way: "
+            "plan_units(graph, {group: units}) says which of them does for which units"
+            if tied
+            else higher,
         )
     # one lock of every reason, the one that holds most
     told = {lock.reason: lock for lock in sorted(graph.locks, key=lambda lock: lock.units)}
@@ -314,7 +318,7 @@ def _set_inside(
     if before == value:
         return
     # a tuple cannot be changed in place, a function is the original's too: made anew, like what holds them
-    changed: Any = value
+    changed: Any = type(before)(value)
     for holder, its, step in zip(reversed(holders), reversed(theirs), reversed(steps), strict=True):
         if isinstance(step, Field | Entry) and holder is its:
             raise BadInput(
@@ -342,6 +346,7 @@ def _set(repairs: dict[tuple[str, str], Repair], path: str, module: nn.Module, a
     before = getattr(module, attribute)
     if before == value:
         return
-    setattr(module, attribute, value)
+    # NumPy's integers stay such
+    setattr(module, attribute, type(before)(value) if isinstance(before, np.integer) else value)
     first = repairs.get((path, attribute))
     repairs[path, attribute] = Repair(path, attribute, first.before if first else before, value)

@@ -18,9 +18,18 @@ import torch
 from torch import Tensor
 
 from prunescope.core.deciding import matters
+from prunescope.core.expressions import (
+    AttributeKey,
+    Derived,
+    Expression,
+    OfAttribute,
+    OfDim,
+    SizeUse,
+    attributes_in,
+    dims_in,
+)
 from prunescope.core.labels import Factor, Fixed, LabelSpace, Locked, Statistic, Vector
 from prunescope.core.linear import Marks, NotLinear, along, distinct, indices, is_marked, linear, pushed
-from prunescope.core.sizes import AttributeKey, Derived, Expression, OfAttribute, OfDim, SizeUse, attributes_in, dims_in
 from prunescope.core.tape import Slot, Step, Tape, Value
 
 TEMPERATURE = "its width sets the temperature of the attention"

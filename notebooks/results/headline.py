@@ -88,8 +88,18 @@ def branch(task: Task, model: nn.Module, epochs: float, strength: float, checkpo
     return model.eval()
 
 
-def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...], only: Sequence[str] = ()) -> list[Run]:
-    """`only`: the ways to do, by their names in the log; all if there are none."""
+def study(
+    task: Task,
+    epochs: float,
+    log: Path,
+    speed_ups: tuple[float, ...],
+    only: Sequence[str] = (),
+    teacher_epochs: float | None = None,
+) -> list[Run]:
+    """`only`: the ways to do, by their names in the log; all if there are none.
+
+    `teacher_epochs`: of the original that gives the answers to learn; as many as follow the cut if None.
+    """
     folder = log.parent
     base = trained(task, SEED, folder)
     after = replace(task, epochs=task.epochs + epochs)
@@ -101,7 +111,10 @@ def study(task: Task, epochs: float, log: Path, speed_ups: tuple[float, ...], on
 
     def taught() -> Task:
         teacher = copy.deepcopy(original)
-        recover(after, teacher, SEED, uncut)  # done before: read from its checkpoint
+        if teacher_epochs is None:
+            recover(after, teacher, SEED, uncut)  # done before: read from its checkpoint
+        else:
+            recover(replace(after, tuning_epochs=teacher_epochs), teacher, SEED, folder / f"{task.name}-teacher.pt")
         return replace(after, loss=distilled(after.loss, teacher))
 
     def untaught() -> Task:
@@ -143,9 +156,10 @@ if __name__ == "__main__":
     parser.add_argument("--logs", type=Path, default=HERE / "logs", help="folder of logs and checkpoints")
     parser.add_argument("--tuning-rate", type=float, help="learning rate after the cut; a quarter of the training's")
     parser.add_argument("--only", nargs="+", default=[], metavar="WAY", help="names as they are in the log")
+    parser.add_argument("--teacher-epochs", type=float, help="of the original that teaches; as many as TUNE")
     options = parser.parse_args()
     torch.set_num_threads(1)
     chosen = task(options.data, tuple(options.epochs), blocks=1 if options.minute else 9)
     chosen = replace(chosen, tuning_rate=options.tuning_rate)
     speed_ups = SPEED_UPS[:1] if options.minute else SPEED_UPS
-    study(chosen, options.epochs[1], options.logs / "headline.jsonl", speed_ups, options.only)
+    study(chosen, options.epochs[1], options.logs / "headline.jsonl", speed_ups, options.only, options.teacher_epochs)

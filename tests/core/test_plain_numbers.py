@@ -1,0 +1,143 @@
+"""Sizes that the model's code turns into plain numbers: `int(...)`, quotients that are rounded, NumPy's integers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from prunescope.core import plan, prune, score, trace
+
+Forward: TypeAlias = Callable[[Tensor], Tensor]
+
+HALVES: dict[str, Callable[[int], int]] = {
+    "int of a quotient": lambda size: int(size / 2),
+    "int of a quotient of floats": lambda size: int(size / 2.0),
+    "int of a share": lambda size: int(size * 0.5),
+    "int of a size": lambda size: int(size // 2),
+    "floor": lambda size: math.floor(size / 2),
+    "ceil": lambda size: math.ceil(size / 2),
+    "trunc": lambda size: math.trunc(size / 2),
+    "round": lambda size: round(round(size) / 2),
+}
+GATES: dict[str, Callable[[Tensor, int], tuple[Tensor, Tensor]]] = {
+    "split by a size": lambda x, half: x.split(half, 1),
+    "split by sizes": lambda x, half: torch.split(x, [half, half], dim=1),
+    "slices": lambda x, half: (x[:, :half], x[:, half:]),
+    "narrow": lambda x, half: (x.narrow(1, 0, half), x.narrow(1, half, half)),
+    "view": lambda x, half: tuple(x.view(len(x), 2, half, 8, 8).unbind(1)),
+}
+
+
+class Gated(nn.Module):
+    """One half of the channels is a gate for the other."""
+
+    def __init__(self, half: Callable[[int], int], gate: Callable[[Tensor, int], tuple[Tensor, Tensor]]) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 24, 3, padding=1)
+        self.last = nn.Conv2d(12, 5, 1)
+        self.parts = lambda x: gate(x, half(x.shape[1]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.parts(self.first(x))
+        return self.last(value * gate.tanh())
+
+
+@pytest.mark.parametrize("gate", GATES.values(), ids=GATES)
+@pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
+def test_half_of_a_size_follows_the_cut_however_it_was_computed(
+    half: Callable[[int], int], gate: Callable[[Tensor, int], tuple[Tensor, Tensor]]
+) -> None:
+    model = Gated(half, gate).eval()
+    graph = trace(model, torch.randn(2, 3, 8, 8))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert not pruned.left_out
+    assert pruned.model.first.weight.shape[0] == 12
+    assert pruned.model.last.weight.shape[1] == 6
+
+
+class Flattened(nn.Module):
+    def __init__(self, flattened: Forward) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 24, 3, padding=1)
+        self.last = nn.Linear(24 * 64, 5)
+        self.flattened = flattened
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.flattened(self.first(x).relu()))
+
+
+FLATTENED: dict[str, Forward] = {
+    "np.prod": lambda x: x.view(-1, np.prod(x.shape[1:])),
+    "int of np.prod": lambda x: x.view(-1, int(np.prod(x.size()[1:]))),
+    "np.prod of a list": lambda x: x.reshape(len(x), np.prod([*x.shape[1:]])),
+}
+
+
+@pytest.mark.parametrize("flattened", FLATTENED.values(), ids=FLATTENED)
+def test_a_product_by_numpy_follows_the_cut(flattened: Forward) -> None:
+    model = Flattened(flattened).eval()
+    graph = trace(model, torch.randn(2, 3, 8, 8))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert not pruned.left_out
+    assert pruned.model.last.in_features == 12 * 64
+
+
+def test_numpys_product_is_its_own_after_a_trace() -> None:
+    before = np.prod
+    trace(Flattened(FLATTENED["np.prod"]).eval(), torch.randn(2, 3, 8, 8))
+    assert np.prod is before
+
+
+class Counted(nn.Module):
+    """Its attributes are NumPy's integers, as `np.prod` gives them where a model is built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.sizes = np.int64(4), (np.int64(6), 2)
+        self.first = nn.Linear(8, int(np.prod((4, 6))))
+        self.last = nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = self.first(x).view(-1, self.heads.item(), self.sizes[0])
+        return self.last(heads.tanh().flatten(1))
+
+
+def test_attributes_that_are_numpys_integers_follow_the_cut_and_stay_such() -> None:
+    model = Counted().eval()
+    graph = trace(model, torch.randn(2, 8))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5)).model
+    assert (pruned.heads, pruned.sizes) == (2, (6, 2))
+    assert type(pruned.heads) is np.int64
+    by_width = plan(graph, score(graph), ratio=0.5, kind="head dimensions")
+    narrow = prune(model, by_width).model
+    assert (narrow.heads, narrow.sizes) == (4, (3, 2))
+    assert type(narrow.sizes[0]) is np.int64
+
+
+class Written(nn.Module):
+    """Has 4 heads as a number in its code, which an unused quotient of sizes happens to equal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(8, 24)
+        self.last = nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        int(hidden.shape[1] / 6)
+        return self.last(hidden.view(len(x), 4, -1).tanh().flatten(1))
+
+
+def test_a_number_that_is_written_in_the_code_is_no_size_of_the_same_value() -> None:
+    model = Written().eval()
+    graph = trace(model, torch.randn(2, 8))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert not pruned.left_out
+    assert pruned.model(torch.randn(2, 8)).shape == (2, 5)
+    assert pruned.model.last.in_features == 12
