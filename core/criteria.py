@@ -81,7 +81,8 @@ def _summed(tensor: Tensor, added: Callable[[slice], Tensor]) -> list[Values]:
         # numpy adds the rows of every column in one order, so that equal columns have equal sums
         total += _array(part).sum(0)
     others = [
-        total.reshape(tensor.shape[1:d].numel(), size, -1).sum((0, 2)) for d, size in enumerate(tensor.shape[1:], 1)
+        total.reshape(tensor.shape[1:d].numel(), size, tensor.shape[d + 1 :].numel()).sum((0, 2))
+        for d, size in enumerate(tensor.shape[1:], 1)
     ]
     return [rows, *others]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map
 
 from prunescope.core.errors import BadInput
 
@@ -19,23 +20,37 @@ def as_call(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
             or a mapping with string keys (the keyword arguments).
 
     Returns:
-        `(args, kwargs)`, new containers around the same values.
+        `(args, kwargs)`, with tensors of their own: a model may write into its inputs.
 
     Raises:
         BadInput: `example_inputs` has another form.
     """
     if isinstance(example_inputs, torch.Tensor):
-        return (example_inputs,), {}
+        return (copied(example_inputs),), {}
     if isinstance(example_inputs, tuple):
-        return tuple(example_inputs), {}
+        return tuple(copied(example_inputs)), {}
     if isinstance(example_inputs, Mapping) and all(isinstance(key, str) for key in example_inputs):
-        return (), dict(example_inputs)
+        return (), dict(copied(example_inputs))
     raise BadInput(
         asked="call the model with the example inputs",
         found=f"example_inputs is {_describe(example_inputs)}",
         where="argument example_inputs",
         what_to_do="give one tensor, a tuple of positional arguments, or a dict of keyword arguments by name",
     )
+
+
+def copied(inputs: Any) -> Any:
+    """The same containers around copies of the tensors; what occurs twice does so in the copy."""
+    made: dict[int, torch.Tensor] = {}
+
+    def copy(leaf: Any) -> Any:
+        if not isinstance(leaf, torch.Tensor):
+            return leaf
+        if id(leaf) not in made:
+            made[id(leaf)] = leaf.detach().clone().requires_grad_(leaf.requires_grad)
+        return made[id(leaf)]
+
+    return tree_map(copy, inputs)
 
 
 def _describe(value: Any) -> str:

@@ -289,6 +289,9 @@ class LabelSpace:
         waiting = self._merged_of(dim, dim.size)[::-1]
         found: list[Dim] = []
         for size in sizes:
+            if size == 1:
+                found.append(ONE_INDEX)
+                continue
             part = [waiting.pop()] if waiting else []
             while waiting and prod(length for _, length in part) < size:
                 part.append(waiting.pop())

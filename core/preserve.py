@@ -49,7 +49,7 @@ def collector_paused() -> Iterator[None]:
 
 @contextmanager
 def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
-    """Restore every module's attributes, mode and buffers, and the state of the random generators, on the way out.
+    """Restore modules' attributes, mode, buffers and frozen vectors, and the random generators, on the way out.
 
     Args:
         model: What is run inside.
@@ -72,6 +72,8 @@ def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
         if isinstance(tensor, Tensor) and type(tensor) in _PLAIN and tensor.layout is torch.strided
     ]
     held = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
+    # moving statistics may be parameters too
+    held += [parameter for parameter in model.parameters() if parameter.dim() == 1 and not parameter.requires_grad]
     if unversioned:
         held += [*model.parameters(), *(tensor for _, tensor in tensor_attributes(dict(model.named_modules())))]
     tensors = [(tensor, tensor._version, tensor.detach().clone()) for tensor in held]
@@ -88,7 +90,9 @@ def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
                 if tensor.data_ptr() != own.data_ptr() or tensor.shape != own.shape:
                     tensor.data = own
             for tensor, version, value in tensors:
-                if tensor._version != version or (unversioned and not torch.equal(tensor, value)):
+                # batch statistics move vectors without a new version
+                by_value = (unversioned or tensor.dim() == 1) and not tensor.is_meta
+                if tensor._version != version or (by_value and not torch.equal(tensor, value)):
                     with torch.no_grad():
                         tensor.copy_(value)
 

@@ -23,7 +23,7 @@ from prunescope.core.held_tensors import (
     registered_tensors,
     tensor_attributes,
 )
-from prunescope.core.inputs import plain_output
+from prunescope.core.inputs import copied, plain_output
 from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
 from prunescope.core.layer_sizes import resolve_layer_sizes
 from prunescope.core.open_functions import functions_in_the_open, without_fused_paths
@@ -139,7 +139,7 @@ class Run(Watch):
 
     def execute(self, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
         """One forward pass; what it writes into is left as it was. Raises whatever the model raises."""
-        args, kwargs = call
+        args, kwargs = call = copied(call)
         self.written = Written([tensor for _, tensor in (*self.named_parameters, *self.named_buffers)])
         self.calls.clear()
         self.stack.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import islice
 from types import FrameType
 from typing import Any
@@ -153,12 +152,12 @@ class SizeCalls(TorchFunctionMode):
             self.space.factors.append(Factor(expression, value, times, certain, self.space.operation))
 
     def rounded(self, left: Expression, right: Expression) -> None:
-        """The last factor that was made of either is none for certain."""
+        """The last factor that was made of either is none."""
         factors = self.space.factors
         for side in (left, right):
             made = (n for n in reversed(range(len(factors))) if factors[n].expression == side)
             for n in islice(made, 1):
-                factors[n] = replace(factors[n], certain=False)
+                del factors[n]
 
     def made_plain(self, expression: Expression, value: int) -> None:
         """A number of this value is this size from here on."""

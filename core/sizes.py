@@ -122,7 +122,7 @@ class SizeFloat(float):
         return self.__floor__() if digits is None and self.is_integer() else round(float(self), digits)
 
     def __int__(self) -> int:
-        return _made_plain(self.__floor__())
+        return int(self.__floor__())
 
     def _is_rounded(self) -> None:
         listener = _LISTENER.get()

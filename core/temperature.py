@@ -77,9 +77,15 @@ class _Site:
     power: float
 
 
-def folded(space: LabelSpace, tape: Tape) -> tuple[Fold, ...]:
-    """What takes up the factors of a run; sizes whose factor nothing can take up are locked in `space`."""
-    attention, by_factor = _attention_sites(tape), _factor_sites(space, tape)
+def folded(space: LabelSpace, tape: Tape, held: frozenset[float]) -> tuple[Fold, ...]:
+    """What takes up the factors of a run; sizes whose factor nothing can take up are locked in `space`.
+
+    Args:
+        space: Of the run that the tape is of.
+        tape: What was run.
+        held: Numbers that modules hold as attributes, which no cut changes.
+    """
+    attention, by_factor = _attention_sites(tape), _factor_sites(space, tape, held)
     sites = (*chain.from_iterable(by_factor.values()), *attention)
     of_step = {step: site for site in sites for step in site.steps}
     folds: dict[_Site, Fold] = {}
@@ -163,7 +169,7 @@ def _attention_sites(tape: Tape) -> list[_Site]:
     return sites
 
 
-def _factor_sites(space: LabelSpace, tape: Tape) -> dict[Factor, list[_Site]]:
+def _factor_sites(space: LabelSpace, tape: Tape, held: frozenset[float]) -> dict[Factor, list[_Site]]:
     """Factors that a cut may reach -> what was multiplied by them, told by the number; others stay as they are."""
     attributes = {found.key for use in space.uses for found in attributes_in(use.expression)}
     by_base: dict[float, list[Factor]] = defaultdict(list)
@@ -173,7 +179,7 @@ def _factor_sites(space: LabelSpace, tape: Tape) -> dict[Factor, list[_Site]]:
     sites: dict[Factor, list[_Site]] = {factor: [] for factor in chain.from_iterable(by_base.values())}
     for position, step in enumerate(tape.steps if by_base else ()):
         number = _multiplied_by(step)
-        found = _factor_of(number, position, by_base) if number else None
+        found = _factor_of(number, position, by_base, held) if number else None
         if found is not None:
             factor, power = found
             steps = range(position, position + 1)
@@ -181,7 +187,9 @@ def _factor_sites(space: LabelSpace, tape: Tape) -> dict[Factor, list[_Site]]:
     return sites
 
 
-def _factor_of(number: float, position: int, by_base: Mapping[float, Sequence[Factor]]) -> tuple[Factor, float] | None:
+def _factor_of(
+    number: float, position: int, by_base: Mapping[float, Sequence[Factor]], held: frozenset[float]
+) -> tuple[Factor, float] | None:
     """The factor that the number before a step is a power of, and the power: of several the one that came last."""
     found: list[tuple[Factor, float]] = []
     for power, (base, factors) in product(_POWERS, by_base.items()):
@@ -190,7 +198,9 @@ def _factor_of(number: float, position: int, by_base: Mapping[float, Sequence[Fa
         # a size that the step itself is given was heard with it; what the code computed, before it
         bisect = bisect_right if abs(power) == 1 else bisect_left
         before = bisect(factors, max(position, 1), key=lambda factor: factor.operation)
-        found += [(factors[before - 1], power)] if before else []
+        # what a module holds was made where the model was built
+        if before and (factors[before - 1].certain or not {number, 1 / number} & held):
+            found.append((factors[before - 1], power))
     return max(found, key=lambda each: each[0].operation, default=None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -140,7 +140,7 @@ def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
     without_deciding_statistics(run.space, run.tape)
     without_neutral_sums(run.space, run.tape, components.family)
     lock_unread(run.space, run.tape)
-    folds = folded(run.space, run.tape)
+    folds = folded(run.space, run.tape, _floats(run.modules.values()))
     without_free_grids(run.space, components.by_edges, run.parameters.values())
     couplings = couplings_of(run.space, components)
     sides = np.zeros(run.space.count, dtype=np.int64)
@@ -170,6 +170,11 @@ def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
         notes=tuple(run.notes),
         record=record,
     )
+
+
+def _floats(modules: Iterable[nn.Module]) -> frozenset[float]:
+    """Those that modules hold as attributes."""
+    return frozenset(value for module in modules for value in vars(module).values() if type(value) is float)
 
 
 def _layers(run: Run) -> tuple[Layer, ...]:

@@ -19,7 +19,7 @@ from prunescope.core.decisions import Recording, Replaying, SameDraws, relative_
 from prunescope.core.errors import VerificationFailed
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.held_tensors import tensor_attributes
-from prunescope.core.inputs import as_call, plain_output
+from prunescope.core.inputs import as_call, copied, plain_output
 from prunescope.core.labels import Vector
 from prunescope.core.open_functions import without_fused_paths
 from prunescope.core.preserve import preserved, uncompiled
@@ -229,7 +229,7 @@ def _rounding(model: nn.Module, call: _Call) -> float:
     outputs = []
     for each in (model, moved):
         with uncompiled(), _same_draws():
-            outputs.append(_floating(each(*call[0], **call[1])))
+            outputs.append(_floating(_called(each, call)))
     before, after = outputs
     found = [relative_difference(a, b) for a, b in zip(before, after, strict=True) if a.shape == b.shape]
     return max(filter(math.isfinite, found), default=0.0)
@@ -309,19 +309,25 @@ def _reference_output(
     graph: DependencyGraph, reference: nn.Module, call: _Call, gone: NDArray[np.bool_]
 ) -> list[Tensor]:
     with without_fused_paths(reference.modules()), Reference(graph, gone):
-        return _tensors(reference(*call[0], **call[1]))
+        return _tensors(_called(reference, call))
+
+
+def _called(model: nn.Module, call: _Call) -> Any:
+    """What the model returns; it may write into its inputs, which others are run on too."""
+    args, kwargs = copied(call)
+    return model(*args, **kwargs)
 
 
 def _run_pruned(pruned: nn.Module, call: _Call, graph: DependencyGraph) -> Any:
     try:
-        return pruned(*call[0], **call[1])
+        return _called(pruned, call)
     except Exception as error:
         raise _failed(graph, f"it does not run: {type(error).__name__}: {error}") from error
 
 
 def _runs(model: nn.Module, call: _Call) -> bool:
     try:
-        model(*call[0], **call[1])
+        _called(model, call)
     except Exception:
         return False
     return True

@@ -54,10 +54,11 @@ def test_an_error_survives_pickling(kind: type[PrunescopeError]) -> None:
     assert str(copy) == str(example(kind))
 
 
-def test_one_tensor_is_the_only_positional_argument() -> None:
-    x = torch.zeros(2)
+def test_one_tensor_is_the_only_positional_argument_as_a_copy() -> None:
+    x = torch.randn(2)
     args, kwargs = as_call(x)
-    assert args[0] is x
+    assert args[0] is not x
+    assert torch.equal(args[0], x)
     assert (len(args), kwargs) == (1, {})
 
 

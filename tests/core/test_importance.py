@@ -45,6 +45,27 @@ def test_every_criterion_rates_every_unit_of_every_group(criterion: str) -> None
     assert all(torch.isfinite(values).all() for values in scores.values())
 
 
+class WithNothingBeside(nn.Module):
+    """Its units have rows of no columns beside their weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(X.shape[1] * X[0, 0].numel(), 8), nn.Linear(8, 5)
+        self.norm = nn.BatchNorm1d(8)
+        nn.init.uniform_(self.norm.weight)
+        self.nothing = nn.Parameter(torch.empty(8, 0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.norm(self.first(x.flatten(1)))
+        return self.last(hidden) + (hidden @ self.nothing).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_parameters_without_elements_add_nothing(criterion: str) -> None:
+    scores = rated(criterion, WithNothingBeside().eval())
+    assert [torch.isfinite(values).all().item() for values in scores.values()] == [True]
+
+
 def test_first_order_scores_are_how_much_the_loss_changes_weight_by_weight() -> None:
     model = Network(norm=False).eval().double()
     graph = trace(model, X.double())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from prunescope.core.labels import Fixed
 from prunescope.core.trace import trace
@@ -31,6 +32,8 @@ MOVES: dict[str, Callable[[Tensor], Tensor]] = {
     "view to one more dimension": lambda w: w.view(1, SIZE),
     "view there and back": lambda w: w.view(4, 6).view(SIZE),
     "rows and columns swapped": lambda w: w.view(4, 6).t().reshape(SIZE),
+    "view to dimensions of one index behind it": lambda w: w.view(4, 6).view(SIZE).view(SIZE, 1, 1).view(SIZE),
+    "pixel shuffle of single pixels": lambda w: functional.pixel_shuffle(w.view(1, SIZE, 1, 1), 1).view(SIZE),
     "three dimensions permuted": lambda w: w.view(2, 3, 4).permute(2, 0, 1).reshape(SIZE),
     "transpose": lambda w: w.view(SIZE, 1).transpose(0, 1),
     "unsqueeze and squeeze": lambda w: w.unsqueeze(0).squeeze(0),

@@ -141,3 +141,31 @@ def test_a_number_that_is_written_in_the_code_is_no_size_of_the_same_value() -> 
     assert not pruned.left_out
     assert pruned.model(torch.randn(2, 8)).shape == (2, 5)
     assert pruned.model.last.in_features == 12
+
+
+class HeldScale(nn.Module):
+    """Attention with a scale from when it was built, which the width of a head, computed anew, happens to give too."""
+
+    def __init__(self, by_root: bool) -> None:
+        super().__init__()
+        self.heads, self.by_root, self.scale = 4, by_root, 6**-0.5
+        self.query, self.key, self.value = (nn.Linear(8, 24) for _ in range(3))
+        self.last = nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = (part(x) for part in (self.query, self.key, self.value))
+        width = int(query.shape[-1] / self.heads)
+        query, key, value = (part.view(*x.shape[:2], self.heads, width).transpose(1, 2) for part in (query, key, value))
+        scores = query @ key.transpose(-1, -2)
+        scores = scores / math.sqrt(width) if self.by_root else scores * self.scale
+        return self.last((scores.softmax(-1) @ value).transpose(1, 2).flatten(2))
+
+
+@pytest.mark.parametrize("by_root", [True, False], ids=["root of the width", "held by the module"])
+def test_the_width_of_a_head_by_a_quotient_keeps_the_temperature(by_root: bool) -> None:
+    model, x = HeldScale(by_root).eval(), torch.randn(2, 3, 8)
+    graph = trace(model, x)
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5, kind="head dimensions"))
+    assert not pruned.left_out
+    assert pruned.model.query.out_features == 12
+    assert any("times" in str(repair) for repair in pruned.repairs) == by_root
