@@ -49,6 +49,23 @@ def _embedding(module: Any) -> dict[str, Any]:
     return {"num_embeddings": module.weight.shape[0], "embedding_dim": module.weight.shape[1]}
 
 
+def _bilinear(module: Any) -> dict[str, Any]:
+    rows, first, second = module.weight.shape
+    return {"in1_features": first, "in2_features": second, "out_features": rows}
+
+
+def _recurrent(module: Any) -> dict[str, Any]:
+    weight = module.weight_ih_l0
+    return {"input_size": weight.shape[1], "hidden_size": module.weight_hh_l0.shape[0] // _GATES[module.mode]}
+
+
+def _cell(module: Any) -> dict[str, Any]:
+    return {"input_size": module.weight_ih.shape[1], "hidden_size": module.weight_hh.shape[1]}
+
+
+_GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}  # rows of the weights for each unit
+
+
 def _prelu(module: Any) -> dict[str, Any]:
     return {"num_parameters": module.weight.shape[0]}
 
@@ -61,5 +78,9 @@ KNOWN_LAYERS: Mapping[type[nn.Module], Callable[[Any], dict[str, Any]]] = {
     nn.LayerNorm: _layer_norm,
     nn.RMSNorm: _layer_norm,
     nn.Embedding: _embedding,
+    nn.EmbeddingBag: _embedding,
+    nn.Bilinear: _bilinear,
+    nn.RNNBase: _recurrent,
+    nn.RNNCellBase: _cell,
     nn.PReLU: _prelu,
 }

@@ -103,6 +103,7 @@ class Factor:
     times: float  # what the code divided by the size, or the size by
     certain: bool  # False where the size became a plain number, which need not be made a factor of
     operation: int  # index of the last operation before
+    used: list[range] = field(default_factory=list)  # indices of the operations that products with it came apart into
 
 
 REPEATED = "it repeats a single index a fixed number of times"

@@ -12,7 +12,7 @@ from torch import nn
 from prunescope.core.errors import BadPlan
 from prunescope.core.graph import DependencyGraph, Group
 from prunescope.core.inputs import as_call
-from prunescope.core.preserve import preserved
+from prunescope.core.preserve import preserved, set_mode
 from prunescope.core.rebuild import Slices, cut, rebuilt
 from prunescope.core.sources import source_of
 
@@ -94,7 +94,7 @@ def _run(model: nn.Module, graph: DependencyGraph) -> tuple[str, str, str]:
     ]
     try:
         with preserved(model), torch.no_grad():
-            model.eval()
+            set_mode(model, training=False)
             model(*args, **kwargs)
     except Exception as error:
         frames = [source_of(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from math import prod
 from threading import Lock
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from prunescope.core.preserve import uncompiled
-from prunescope.core.sizes import SizeInt
+from prunescope.core.sizes import SizeFloat, SizeInt
 
 
 class _Patches:
@@ -66,9 +66,13 @@ def _open_functions(stack: ExitStack) -> None:
     def product_of_sizes(values: Any, *args: Any, **options: Any) -> Any:
         # NumPy would make plain numbers of them
         of_sizes = isinstance(values, list | tuple) and any(isinstance(value, SizeInt) for value in values)
-        return product(values, *args, **options) if args or options or not of_sizes else prod(values)
+        return product(values, *args, **options) if args or options or not of_sizes else math.prod(values)
 
     numpy.prod = product_of_sizes
+    python: Any = math
+    root = python.sqrt
+    stack.callback(setattr, python, "sqrt", root)
+    python.sqrt = lambda value, /: value**0.5 if isinstance(value, SizeInt | SizeFloat) else root(value)
 
 
 @contextmanager

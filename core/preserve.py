@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import operator
+import random
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -73,15 +75,19 @@ def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
     ]
     held = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
     # moving statistics may be parameters too
-    held += [parameter for parameter in model.parameters() if parameter.dim() == 1 and not parameter.requires_grad]
+    parameters = [each for module in modules for each in module._parameters.values() if each is not None]
+    held += [parameter for parameter in parameters if parameter.dim() == 1 and not parameter.requires_grad]
     if unversioned:
-        held += [*model.parameters(), *(tensor for _, tensor in tensor_attributes(dict(model.named_modules())))]
+        held += [*parameters, *(tensor for _, tensor in tensor_attributes(dict(model.named_modules())))]
     tensors = [(tensor, tensor._version, tensor.detach().clone()) for tensor in held]
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:
+            random.setstate(drawn)
+            np.random.set_state(drawn_by_numpy)
             for names, before in attributes:
                 # most registries are empty, and stay so
                 if names or before:
@@ -95,6 +101,20 @@ def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
                 if tensor._version != version or (by_value and not torch.equal(tensor, value)):
                     with torch.no_grad():
                         tensor.copy_(value)
+
+
+def set_mode(model: nn.Module, training: bool) -> None:
+    """Training or evaluation mode without code of the model's own, which may change weights; norms are in the latter.
+
+    A single example has no variance of its own, and batch statistics couple nothing.
+    """
+    for module in model.modules():
+        module.training = training and not isinstance(module, nn.modules.batchnorm._NormBase)
+
+
+def has_its_own_modes(model: nn.Module) -> bool:
+    """Whether code of the model's own runs when its mode changes, as where adapters are merged into weights."""
+    return any(type(module).train is not nn.Module.train for module in model.modules())
 
 
 class Written:

@@ -62,9 +62,11 @@ class Reference(Watch):
         kept, scale = self.kept[name][index]
         if not kept:
             return function(*args, **(kwargs or {}))
+        part = args[0]
+        if any(dim >= part.dim() or part.shape[dim] != left.numel() for dim, left in kept.items()):
+            raise AnotherRun(f"the model ran {name} on other dimensions than the trace saw")
         if name in _NORMALISED:
             return _NORMALISED[name](kept, *args)
-        part = args[0]
         for dim, left in kept.items():
             if name in PRODUCTS:
                 part = part.index_fill(dim, (~left).nonzero().squeeze(1), 0)

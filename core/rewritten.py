@@ -54,6 +54,22 @@ def _unpacked(
     return padded.transpose(0, 1) if batch_first else padded, lengths
 
 
+def _feature_dropout(x: Tensor, p: float, training: bool) -> Tensor | None:
+    return x * _kept_features(x, p) if training and x.dim() > 2 and p < 1 else None
+
+
+def _feature_dropout_in_place(x: Tensor, p: float, training: bool) -> Tensor | None:
+    return x.mul_(_kept_features(x, p)) if training and x.dim() > 2 and p < 1 else None
+
+
+def _kept_features(x: Tensor, p: float) -> Tensor:
+    """One draw for all positions of a channel, scaled."""
+    first = x
+    for dim in range(2, x.dim()):
+        first = first.narrow(dim, 0, 1)
+    return torch.bernoulli(torch.full_like(first, 1 - p)) / (1 - p)
+
+
 def _even_split(x: Tensor, pieces: Any, dim: int = 0) -> tuple[Tensor, ...] | None:
     return x.chunk(pieces, dim) if isinstance(pieces, int) and x.shape[dim] % pieces == 0 else None
 
@@ -61,6 +77,8 @@ def _even_split(x: Tensor, pieces: Any, dim: int = 0) -> tuple[Tensor, ...] | No
 _KEYWORDS = {"dim"}  # that these calls are made with; torch's own code names none
 _REWRITTEN: Mapping[str, Callable[..., Any]] = {
     "batch_norm": _batch_norm,
+    "feature_dropout": _feature_dropout,
+    "feature_dropout_": _feature_dropout_in_place,
     "pad": _circular_pad,
     "tensor_split": _even_split,
     "_pad_packed_sequence": _unpacked,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -18,7 +17,7 @@ from prunescope.core.labels import BY_POSITION, CHANNEL_GROUPS, REPEATED, Dims, 
 from prunescope.core.memoised import Memoised
 from prunescope.core.plain_numbers import PlainNumbers
 from prunescope.core.rewritten import rewritten
-from prunescope.core.sizes import SizeInt, expression_of, heard_by, size_of_dim
+from prunescope.core.sizes import SizeFloat, SizeInt, expression_of, heard_by, size_of_dim
 
 
 class SizeCalls(TorchFunctionMode):
@@ -77,6 +76,10 @@ class SizeCalls(TorchFunctionMode):
                 self.space.lock(labels, REPEATED)
         self.space.repeats.clear()
         return result
+
+    def steps(self) -> range:
+        """Indices of the operations that the call that is read came apart into."""
+        return range(self.first_operation, self.space.operation + 1)
 
     def _factors(self, args: tuple[Any, ...]) -> list[Dims]:
         return [self.labels(factor) for factor in args if isinstance(factor, Tensor)]
@@ -146,18 +149,20 @@ class SizeCalls(TorchFunctionMode):
         """What a function kept for a size of this value was made of another dimension's, or of a number."""
         self.memoised.forget(frame)
 
-    def factor(self, expression: Expression, value: int, times: float = 1.0, certain: bool = True) -> None:
+    def factor(
+        self, expression: Expression, value: int, times: float = 1.0, certain: bool = True
+    ) -> tuple[Factor, ...]:
         """The code made a factor of a size, which has to keep its value."""
-        if dims_in(expression) or attributes_in(expression):
-            self.space.factors.append(Factor(expression, value, times, certain, self.space.operation))
+        if not dims_in(expression) and not attributes_in(expression):
+            return ()
+        made = Factor(expression, value, times, certain, self.space.operation)
+        self.space.factors.append(made)
+        return (made,)
 
-    def rounded(self, left: Expression, right: Expression) -> None:
-        """The last factor that was made of either is none."""
-        factors = self.space.factors
-        for side in (left, right):
-            made = (n for n in reversed(range(len(factors))) if factors[n].expression == side)
-            for n in islice(made, 1):
-                del factors[n]
+    def rounded(self, factors: Iterable[Factor]) -> None:
+        """Those that nothing was multiplied by are none."""
+        unused = [factor for factor in factors if not factor.used]
+        self.space.factors = [each for each in self.space.factors if all(each is not factor for factor in unused)]
 
     def made_plain(self, expression: Expression, value: int) -> None:
         """A number of this value is this size from here on."""
@@ -257,15 +262,23 @@ def _read_expand_as(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: 
 def _read_attention(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
     """Without a scale of its own the width of the heads sets the temperature."""
     query, key = (args[n] if len(args) > n else kwargs[name] for n, name in enumerate(("query", "key")))
-    if kwargs.get("scale") is None:
+    scale = kwargs.get("scale")
+    if scale is None:
         calls.attended(query, key, calls.first_operation)
+    for factor in scale.factors if isinstance(scale, SizeFloat) else ():
+        factor.used.append(calls.steps())
 
 
 def _read_factor(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-    """A size that takes part in arithmetic with a tensor."""
+    """A size, or what was made of sizes, that takes part in arithmetic with a tensor."""
+    steps = calls.steps()
     for value in tree_leaves((args, kwargs)):
         if isinstance(value, SizeInt):
-            calls.factor(value.expression, int(value))
+            factors = calls.factor(value.expression, int(value))
+        else:
+            factors = value.factors if isinstance(value, SizeFloat) else ()
+        for factor in factors if name in _MULTIPLYING else ():
+            factor.used.append(steps)
 
 
 def _read_norm(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -350,6 +363,7 @@ def _read_factory(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: di
     calls.relabel(result, tuple(dims))
 
 
+_MULTIPLYING = frozenset(("mul", "div", "true_divide", "mul_", "div_", "__rtruediv__", "__rdiv__"))
 _ARITHMETIC = (
     *("add", "sub", "mul", "div", "true_divide", "pow", "clamp", "add_", "sub_", "mul_", "div_"),
     *("fill_", "masked_fill", "full_like", "tensor", "as_tensor", "scalar_tensor"),

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from prunescope.core.expressions import OPERATORS, Derived, Expression, Literal, OfDim
-from prunescope.core.labels import Fixed, Vector
+from prunescope.core.labels import Factor, Fixed, Vector
 
 
 class SizeInt(int):
@@ -82,9 +82,8 @@ class SizeInt(int):
         _became_factor(self)
         return float(_plain(self))
 
-    def __pow__(self, power: float) -> Any:  # type: ignore[override]
-        _became_factor(self)
-        return _plain(self) ** power
+    def __pow__(self, power: Any) -> Any:  # type: ignore[override]
+        return SizeFloat.of(_plain(self) ** power, _became_factor(self))
 
     def __truediv__(self, other: Any) -> Any:
         return _quotient(self, other)
@@ -94,52 +93,82 @@ class SizeInt(int):
 
 
 class SizeFloat(float):
-    """The quotient of two sizes, not negative; rounded to an int, it is a size again."""
+    """What fractions of sizes make, and products of these; a quotient that is rounded to an int is a size again."""
 
-    left: Expression
-    right: Expression
+    factors: tuple[Factor, ...]  # the sizes, as they were heard
+    sides: tuple[Expression, Expression] | None  # what was divided, where it is one quotient, not negative
 
-    def __new__(cls, value: float, left: Expression, right: Expression) -> SizeFloat:
-        made = super().__new__(cls, value)
-        made.left, made.right = left, right
+    @classmethod
+    def of(
+        cls, value: Any, factors: Iterable[Factor], sides: tuple[Expression, Expression] | None = None
+    ) -> SizeFloat | Any:
+        """The value itself where it is no plain float: a tensor, or one of NumPy's."""
+        if type(value) is not float:
+            return value
+        made = cls(value)
+        made.factors, made.sides = tuple(factors), sides
         return made
 
     def __reduce__(self) -> tuple[type[float], tuple[float]]:
         return float, (float(self),)
 
-    def __floor__(self) -> SizeInt:
+    def __floor__(self) -> int:
+        if self.sides is None:
+            return floor(float(self))
         self._is_rounded()
-        return SizeInt(floor(float(self)), Derived("//", self.left, self.right))
+        return SizeInt(floor(float(self)), Derived("//", *self.sides))
 
     __trunc__ = __floor__
 
-    def __ceil__(self) -> SizeInt:
+    def __ceil__(self) -> int:
+        if self.sides is None:
+            return ceil(float(self))
         self._is_rounded()
-        below = Derived("//", Derived("-", Literal(0), self.left), self.right)
+        left, right = self.sides
+        below = Derived("//", Derived("-", Literal(0), left), right)
         return SizeInt(ceil(float(self)), Derived("-", Literal(0), below))
 
     def __round__(self, digits: int | None = None) -> Any:  # type: ignore[override]
         return self.__floor__() if digits is None and self.is_integer() else round(float(self), digits)
 
     def __int__(self) -> int:
-        return int(self.__floor__())
+        return int(self.__floor__()) if self.sides is not None else int(float(self))
 
     def _is_rounded(self) -> None:
         listener = _LISTENER.get()
         if listener is not None:
-            listener.rounded(self.left, self.right)
+            listener.rounded(self.factors)
+
+
+def _product(name: str) -> Callable[[SizeFloat, Any], Any]:
+    compute = getattr(float, name)
+
+    def method(self: SizeFloat, other: Any) -> Any:
+        heard = _became_factor(other) if isinstance(other, SizeInt) else getattr(other, "factors", ())
+        return SizeFloat.of(compute(float(self), other), (*self.factors, *heard))
+
+    return method
+
+
+for _name in ("mul", "truediv", "pow"):
+    for _side in ("", "r"):
+        setattr(SizeFloat, f"__{_side}{_name}__", _product(f"__{_side}{_name}__"))
 
 
 def _quotient(left: Any, right: Any) -> Any:
     """`left / right`, one of them a size and the other whatever the code has."""
     one, other = (_plain(value) if isinstance(value, SizeInt) else value for value in (left, right))
-    for size, times in ((left, other), (right, one)):
-        if isinstance(size, SizeInt):
-            _became_factor(size, times if isinstance(times, int | float) else 1.0)
+    heard = [
+        factor
+        for size, times in ((left, other), (right, one))
+        if isinstance(size, SizeInt)
+        for factor in _became_factor(size, times if isinstance(times, int | float) else 1.0)
+    ]
     value = one / other
     if type(value) is not float or value < 0 or not all(float(side).is_integer() for side in (one, other)):
-        return value
-    return SizeFloat(value, *(expression_of(side if isinstance(side, int) else int(side)) for side in (left, right)))
+        return SizeFloat.of(value, heard)
+    numerator, denominator = (expression_of(side if isinstance(side, int) else int(side)) for side in (left, right))
+    return SizeFloat.of(value, heard, (numerator, denominator))
 
 
 def _share(size: SizeInt, of: float) -> float:
@@ -149,7 +178,7 @@ def _share(size: SizeInt, of: float) -> float:
     if share is None or float(share) != of:
         return value
     times = Derived("*", size.expression, Literal(share.numerator))
-    return SizeFloat(value, times, Literal(share.denominator))
+    return SizeFloat.of(value, (), (times, Literal(share.denominator)))
 
 
 _FINEST = 1000  # denominator of a share that was written as a decimal fraction
@@ -206,14 +235,16 @@ class Listener(Protocol):
     def looked_up(self, frame: FrameType) -> None:
         """Code looked something up by a size: in a dictionary, or in what a function returned for it before."""
 
-    def factor(self, expression: Expression, value: int, times: float = 1.0, certain: bool = True) -> None:
+    def factor(
+        self, expression: Expression, value: int, times: float = 1.0, certain: bool = True
+    ) -> tuple[Factor, ...]:
         """A size became a fraction (`C ** -0.5`, `2 / C`: two times): a factor that has to keep its value.
 
         It is not certain where the size only became a plain number, of which anything may be made.
         """
 
-    def rounded(self, left: Expression, right: Expression) -> None:
-        """The quotient of these was made a size again, so that it need be no factor."""
+    def rounded(self, factors: Iterable[Factor]) -> None:
+        """The quotient that was heard of as these was made a size again, so that it need be no factor."""
 
     def made_plain(self, expression: Expression, value: int) -> None:
         """`int(...)` of a size, which can only be a number without its origin."""
@@ -235,10 +266,9 @@ class heard_by:  # noqa: N801  read as a verb: `with heard_by(listener):`
         _LISTENER.reset(self._token)
 
 
-def _became_factor(size: SizeInt, times: float = 1.0, certain: bool = True) -> None:
+def _became_factor(size: SizeInt, times: float = 1.0, certain: bool = True) -> tuple[Factor, ...]:
     listener = _LISTENER.get()
-    if listener is not None:
-        listener.factor(size.expression, _plain(size), times, certain)
+    return () if listener is None else listener.factor(size.expression, _plain(size), times, certain)
 
 
 def _made_plain(size: SizeInt) -> int:

@@ -170,21 +170,41 @@ def _attention_sites(tape: Tape) -> list[_Site]:
 
 
 def _factor_sites(space: LabelSpace, tape: Tape, held: frozenset[float]) -> dict[Factor, list[_Site]]:
-    """Factors that a cut may reach -> what was multiplied by them, told by the number; others stay as they are."""
+    """Factors that a cut may reach -> what was multiplied by them; others stay as they are.
+
+    Of a number whose way through the code was lost (`math.log`, NumPy) its value tells what it was made of.
+    """
     attributes = {found.key for use in space.uses for found in attributes_in(use.expression)}
-    by_base: dict[float, list[Factor]] = defaultdict(list)
+    reached = {
+        factor
+        for factor in space.factors
+        if dims_in(factor.expression) or any(found.key in attributes for found in attributes_in(factor.expression))
+    }
+    used: dict[int, list[Factor]] = defaultdict(list)
     for factor in space.factors:
-        if dims_in(factor.expression) or any(found.key in attributes for found in attributes_in(factor.expression)):
-            by_base[factor.value / factor.times if factor.times > 0 else factor.value].append(factor)
-    sites: dict[Factor, list[_Site]] = {factor: [] for factor in chain.from_iterable(by_base.values())}
-    for position, step in enumerate(tape.steps if by_base else ()):
+        for position in chain.from_iterable(factor.used):
+            used[position].append(factor)
+    lost: dict[float, list[Factor]] = defaultdict(list)
+    for factor in space.factors:
+        if factor in reached and not factor.used:
+            lost[_base(factor)].append(factor)
+    sites: dict[Factor, list[_Site]] = {factor: [] for factor in space.factors if factor in reached}
+    for position, step in enumerate(tape.steps if sites else ()):
         number = _multiplied_by(step)
-        found = _factor_of(number, position, by_base, held) if number else None
-        if found is not None:
+        if number is None:
+            continue
+        of_its_own = {_base(factor): [factor] for factor in used[position]} if position in used else None
+        found = _factor_of(number, position, lost if of_its_own is None else of_its_own, held)
+        if found is not None and found[0] in reached:
             factor, power = found
             steps = range(position, position + 1)
             sites[factor].append(_Site(step.operands[0], steps, factor.expression, factor.value, power))
     return sites
+
+
+def _base(factor: Factor) -> float:
+    """The number of which the code made a power."""
+    return factor.value / factor.times if factor.times > 0 else factor.value
 
 
 def _factor_of(

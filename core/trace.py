@@ -23,7 +23,7 @@ from prunescope.core.groups import groups_of, locks_of
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import Fixed, LabelSpace, Vector
 from prunescope.core.neutral import without_neutral_sums
-from prunescope.core.preserve import collector_paused, preserved
+from prunescope.core.preserve import collector_paused, has_its_own_modes, preserved, set_mode
 from prunescope.core.run import NeedsValues, ParameterDims, Run
 from prunescope.core.temperature import Fold, folded
 from prunescope.core.unread import lock_unread
@@ -63,7 +63,7 @@ def trace(model: nn.Module, example_inputs: Any) -> DependencyGraph:
     """
     model = accepted(model)
     call = as_call(example_inputs)
-    with preserved(model), torch.no_grad():
+    with preserved(model, unversioned=has_its_own_modes(model)), torch.no_grad():
         run = _run_first(model, call)
         _run_unreached(run, call)
     return _graph(run, example_inputs)
@@ -72,8 +72,7 @@ def trace(model: nn.Module, example_inputs: Any) -> DependencyGraph:
 def _run_first(model: nn.Module, call: tuple[tuple[Any, ...], dict[str, Any]]) -> Run:
     """Without values where that works, else with them; in evaluation mode."""
     run = Run(model, with_values=False)
-    if any(module.training for module in run.paths):
-        model.eval()
+    set_mode(model, training=False)
     try:
         run.execute(call)
     except Exception:
@@ -103,10 +102,10 @@ def _run_unreached(run: Run, call: tuple[tuple[Any, ...], dict[str, Any]]) -> No
 
 
 def _run_in_training(run: Run, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
-    for module in run.modules.values():
-        # a single example has no variance of its own, and batch statistics couple nothing
-        module.training = not isinstance(module, nn.modules.batchnorm._NormBase)
     try:
+        if has_its_own_modes(run.model):
+            run.model.train()
+        set_mode(run.model, training=True)
         _without_or_with_values(run, call)
     except Exception as error:
         run.notes.append(f"the model does not run in training mode on these inputs ({error})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from prunescope.core.held_tensors import tensor_attributes
 from prunescope.core.inputs import as_call, copied, plain_output
 from prunescope.core.labels import Vector
 from prunescope.core.open_functions import without_fused_paths
-from prunescope.core.preserve import preserved, uncompiled
+from prunescope.core.preserve import has_its_own_modes, preserved, set_mode, uncompiled
 from prunescope.core.rebuild import Change, Slices, as_kind, rebuilt
 from prunescope.core.reference import AnotherRun, Reference, kept_of
 from prunescope.core.run import ParameterDims
@@ -73,8 +74,7 @@ def verified(
     reference, twin = _twins(graph, pruned, changes, _everything)
     rounding = 0.0
     with preserved(graph.model), preserved(pruned):
-        for model in (reference, twin, pruned):
-            model.eval()
+        set_mode(pruned, training=False)
         # a model may count its runs, or keep what it saw: those that are compared begin as they were before these
         with preserved(graph.model), preserved(pruned), preserved(reference):
             shapes = _shapes(_run_pruned(pruned, call, graph))
@@ -90,10 +90,14 @@ def verified(
             difference, precision, reason = None, "", "weights on the meta device have no values"
         else:
             difference, precision, reason = _compare(graph, reference, twin, larger or call, gone, changes)
+            if difference is None and larger is not None:
+                # another batch may take another way through the model
+                larger = None
+                difference, precision, reason = _compare(graph, reference, twin, call, gone, changes)
             for zeroed in (_weights, _readers):
                 # zeros that are divided by their own length or sum: then less is zero, and tells as much
                 if difference == math.inf:
-                    reference, twin = (m.eval() for m in _twins(graph, pruned, changes, zeroed))
+                    reference, twin = _twins(graph, pruned, changes, zeroed)
                     difference, precision, reason = _compare(graph, reference, twin, larger or call, gone, changes)
             if difference is not None and difference > TOLERANCE and precision != "float64":
                 rounding = _rounding(twin, larger or call)
@@ -130,6 +134,7 @@ def _twins(
 ) -> tuple[nn.Module, nn.Module]:
     """The reference (the original with the removed slices set to zero) and the pruned model, both without weights that
     would hide a difference: those that are all alike (zeros, ones, a tiny scale) are drawn anew, the same in both.
+    In evaluation mode.
 
     Tensors that do not change are shared with the given models.
     """
@@ -145,7 +150,10 @@ def _twins(
         if value is not tensor or change.removed:
             zeros = _zeros(graph, name, change, zeroed)
             reference[id(tensor)] = as_kind(tensor, _zeroed(value, zeros))
-    return rebuilt(graph.model, reference), rebuilt(pruned, twin)
+    made = rebuilt(graph.model, reference), rebuilt(pruned, twin)
+    for model in made:
+        set_mode(model, training=False)
+    return made
 
 
 def _zeros(graph: DependencyGraph, name: str, change: Change, zeroed: _Zeroed) -> dict[int, Slices]:
@@ -278,6 +286,8 @@ def _difference(
 def _same_draws() -> Iterator[None]:
     """What the run inside draws at random is the same in every run; whole numbers by the seed."""
     torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)
     with SameDraws():
         yield
 
@@ -339,8 +349,9 @@ def _runs_in_training(graph: DependencyGraph, pruned: nn.Module, call: _Call) ->
         return False
     with preserved(graph.model, unversioned=True), preserved(pruned, unversioned=True):
         for model in (graph.model, pruned):
-            for module in model.modules():
-                module.training = not isinstance(module, nn.modules.batchnorm._NormBase)
+            if has_its_own_modes(model):
+                model.train()
+            set_mode(model, training=True)
         runs = _runs(graph.model, call)
         if runs:
             _run_pruned(pruned, call, graph)

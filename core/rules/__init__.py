@@ -9,6 +9,7 @@ from prunescope.core.rules import (  # noqa: F401 - importing a family fills the
     movement,
     normalisation,
     packing,
+    quantisation,
     reduction,
     spatial,
     splitting,

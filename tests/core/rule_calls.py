@@ -416,6 +416,9 @@ def _elements() -> Iterator[Sample]:
     yield sample(aten.uniform, t(4, 6))
     yield sample(aten.rrelu_with_noise, t(4, 6), t(4, 6), 0.1, 0.3, False)
     yield sample(aten.native_dropout, t(4, 6), 0.5, True)
+    yield sample(aten.fake_quantize_per_tensor_affine_cachemask, t(4, 6).float(), 0.1, 0, -128, 127)
+    steps, zeros = torch.linspace(0.1, 0.3, 6), torch.zeros(6, dtype=torch.int32)
+    yield sample(aten.fake_quantize_per_channel_affine_cachemask, t(4, 6).float(), steps, zeros, 1, -128, 127)
     yield sample(aten._prelu_kernel, t(4, 6, 5), t(1, 6, 1))
     for name in ("complex", "polar", "floor_divide", "copy", "copy_"):
         yield sample(getattr(aten, name), t(4, 6), t(4, 6))

@@ -42,6 +42,38 @@ def test_sizes_of_known_layers_are_repaired_and_listed() -> None:
     assert "2.groups 8 -> 4" in [str(repair) for repair in result.repairs]
 
 
+class Recurrent(nn.Module):
+    """Layers that get sizes and states from outside, so that a run asks none of their attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bag, self.enter = nn.EmbeddingBag(20, 16), nn.Linear(6, 16)
+        self.lstm = nn.LSTM(16, 8, batch_first=True)
+        self.gru, self.cell = nn.GRUCell(16, 12), nn.LSTMCell(12, 12)
+        self.pair, self.head = nn.Bilinear(12, 8, 10), nn.Linear(10, 3)
+
+    def forward(self, x: Tensor, words: Tensor) -> Tensor:
+        x = self.enter(x)
+        packed = nn.utils.rnn.pack_padded_sequence(x, torch.full((len(x),), x.shape[1]), batch_first=True)
+        _, (last, _) = self.lstm(packed)
+        state = self.gru(self.bag(words), x.new_zeros(len(x), self.gru.hidden_size))
+        state, _ = self.cell(state, (state, state))
+        return self.head(self.pair(state, last[0]).relu())
+
+
+def test_layers_that_are_used_in_another_way_after_a_cut_know_their_sizes() -> None:
+    model = Recurrent().eval()
+    inputs = torch.randn(2, 5, 6), torch.randint(0, 20, (2, 4))
+    pruned = halved(model, inputs)
+    assert (pruned.lstm.input_size, pruned.lstm.hidden_size) == (8, 4)
+    assert (pruned.gru.input_size, pruned.gru.hidden_size, pruned.cell.input_size) == (8, 6, 6)
+    assert (pruned.pair.in1_features, pruned.pair.in2_features, pruned.pair.out_features) == (6, 4, 5)
+    assert pruned.bag.embedding_dim == 8
+    pruned.lstm(torch.randn(2, 5, 8))
+    pruned.gru(torch.randn(2, 8))
+    pruned.cell(torch.randn(2, 6))
+
+
 def test_tied_parameters_stay_tied_and_frozen_ones_frozen() -> None:
     class Tied(nn.Module):
         def __init__(self) -> None:

@@ -186,3 +186,28 @@ def test_branches_that_a_softmax_weighs_are_kept_and_the_features_of_each_are_cu
     branches = prune(model, plan(graph, score(graph), 0.5, kind="competing units"))
     assert branches.model.out.in_features == 6
     assert branches.model.hidden.out_features == 2 * 6
+
+
+class NormOfAll(nn.Module):
+    """Takes another way for a batch of one, as the norms of some image translators do."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.rand(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) == 1:
+            mean, spread = x.view(-1).mean(), x.view(-1).std()
+        else:
+            mean, spread = (f(x.flatten(1), 1).view(-1, 1, 1, 1) for f in (torch.mean, torch.std))
+        return (x - mean) / (spread + 1e-5) * self.gain.view(1, -1, 1, 1)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_batch_of_one_that_takes_another_way_is_compared_as_it_was_traced(batch: int) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), NormOfAll(16), nn.ReLU(), nn.Conv2d(16, 3, 3)).eval()
+    graph = trace(model, torch.randn(batch, 3, 8, 8))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert not pruned.left_out
+    assert pruned.verification is not None
+    assert pruned.verification.difference is not None

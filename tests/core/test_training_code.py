@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import random
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -183,3 +186,61 @@ def test_tracing_and_verification_leave_what_training_moves_as_it_was(build: Any
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     kept = {name: value for name, value in before.items() if value.shape == tensors(result.model)[name].shape}
     assert all(torch.equal(value, tensors(result.model)[name]) for name, value in kept.items())
+
+
+class Adapted(nn.Linear):
+    """An adapter that is merged into the weight for evaluation and taken out of it for training (LoRA)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.down, self.up = nn.Parameter(torch.randn(4, inputs)), nn.Parameter(torch.randn(outputs, 4))
+        self.merged = False
+
+    def train(self, mode: bool = True) -> Adapted:
+        super().train(mode)
+        if mode == self.merged:
+            self.weight.data += (-1 if mode else 1) * (self.up @ self.down)
+            self.merged = not mode
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if self.merged else super().forward(x) + x @ self.down.T @ self.up.T
+
+
+@pytest.mark.parametrize("mode", [True, False], ids=["training", "evaluation"])
+def test_adapters_that_are_merged_by_the_mode_are_cut_with_the_weight_and_the_original_stays(mode: bool) -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(Adapted(8, 32), nn.ReLU(), Adapted(32, 4)).train(mode), torch.randn(2, 8)
+    before = copy.deepcopy(model.state_dict())
+    graph = trace(model, x)
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5)).model
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert pruned[0].up.shape[0] == pruned[2].down.shape[1] == 16
+    merged, apart = pruned.eval()(x), pruned.train()(x)
+    assert torch.allclose(merged, apart, atol=1e-4)
+
+
+class Drawing(nn.Module):
+    """Goes one way or the other, as teacher forcing does, by generators that are not torch's."""
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 16), nn.Linear(16, 4)
+        self.draw = draw
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        for _ in range(8):
+            hidden = hidden.tanh() if self.draw() < 0.5 else hidden.relu()
+        return self.last(hidden)
+
+
+@pytest.mark.parametrize("draw", [lambda: random.random(), lambda: np.random.rand()], ids=["Python's", "NumPy's"])
+def test_the_ways_that_a_model_draws_are_the_same_in_runs_that_are_compared(draw: Callable[[], float]) -> None:
+    model = Drawing(draw).eval()
+    state, numpys = random.getstate(), np.random.get_state()[1].copy()
+    graph = trace(model, torch.randn(6, 8))
+    for _ in range(4):
+        assert not prune(model, plan(graph, score(graph), ratio=0.5)).left_out
+    assert random.getstate() == state
+    assert np.array_equal(np.random.get_state()[1], numpys)
