@@ -50,7 +50,7 @@ _HOLDING = frozenset((Tensor, tuple, list, dict))
 def asks_for_its_mode(module: nn.Module) -> bool:
     """Whether code of the module's class, not torch's, does something else while it trains (`if self.training`)."""
     kind: Any = type(module)
-    return any("training" in code.co_names for code in _reached(kind, "forward").values())
+    return any("training" in code.co_names for code in reached(kind, "forward").values())
 
 
 def moves_tensors_in_training(module: nn.Module) -> bool:
@@ -58,23 +58,29 @@ def moves_tensors_in_training(module: nn.Module) -> bool:
     kind: Any = type(module)
     if isinstance(module, nn.modules.batchnorm._NormBase):
         return False
-    asking = [name for name, code in _reached(kind, "forward").items() if "training" in code.co_names]
-    return any(_writes(code) for name in asking for code in _reached(kind, name).values())
+    asking = [name for name, code in reached(kind, "forward").items() if "training" in code.co_names]
+    return any(_writes(code) for name in asking for code in reached(kind, name).values())
 
 
 @cache
-def _reached(kind: Any, first: str) -> Mapping[str, CodeType]:
-    """A function of the class, and those of the class that it leads to, by name; decorators taken off."""
+def written_methods(kind: Any) -> Mapping[str, FunctionType]:
+    """The functions of a class that are not torch's, by name; decorators taken off."""
     owners = [base for base in reversed(kind.__mro__) if base.__module__.split(".")[0] != "torch"]
-    functions = {name: unwrap(value) for base in owners for name, value in vars(base).items() if callable(value)}
-    waiting, reached = [first], {}
+    found = {name: unwrap(value) for base in owners for name, value in vars(base).items() if callable(value)}
+    return {name: function for name, function in found.items() if isinstance(function, FunctionType)}
+
+
+@cache
+def reached(kind: Any, first: str) -> Mapping[str, CodeType]:
+    """A function of the class, and those of the class that it leads to, by name."""
+    functions = written_methods(kind)
+    waiting, found = [first], {}
     while waiting:
         name = waiting.pop()
-        function = functions.get(name)
-        if name not in reached and isinstance(function, FunctionType):
-            reached[name] = function.__code__
-            waiting.extend(function.__code__.co_names)
-    return reached
+        if name not in found and name in functions:
+            found[name] = functions[name].__code__
+            waiting.extend(functions[name].__code__.co_names)
+    return found
 
 
 @cache

@@ -27,6 +27,7 @@ from prunescope.core.rebuild import Change, Scaling, Slices, rebuilt
 from prunescope.core.sizes import sequence_like
 from prunescope.core.temperature import Rows
 from prunescope.core.trace import trace
+from prunescope.core.unfollowed import Unfollowed, unfollowed
 from prunescope.core.verify import Verification, verified
 
 
@@ -78,11 +79,17 @@ class Pruned:
     verification: Verification | None  # None where it was not asked for
     graph: DependencyGraph  # of the original, the one that the plan was done on
     left_out: tuple[LeftOut, ...] = ()  # groups of the given plan that failed verification
+    unfollowed: tuple[Unfollowed, ...] = ()  # attributes that other methods than `forward` may read a size from
 
     def __str__(self) -> str:
         checked = str(self.verification) if self.verification else "not verified"
         named = [f"left out {culprit.group}, {culprit.reason}" for culprit in self.left_out]
-        return "; ".join([checked, *named])
+        more = len(self.unfollowed) - _SHOWN
+        stale = [*map(str, self.unfollowed[:_SHOWN]), *([f"{more} more such attributes"] if more > 0 else [])]
+        return "; ".join([checked, *named, *stale])
+
+
+_SHOWN = 3  # attributes that were not followed
 
 
 @collector_paused()
@@ -145,7 +152,10 @@ def _done(graph: DependencyGraph, plan: Plan, verify: bool) -> Pruned:
     folded: list[Repair | Folded] = [fold for found in folds.values() for fold in found]
     repairs = [*_repair(graph.model, pruned, attributes), *folded]
     verification = verified(graph, pruned, changes, gone) if verify else None
-    return Pruned(pruned, plan, tuple(repairs), verification, graph)
+    asked = {(key.module, key.name) for key in attributes}
+    followed = asked | {(each.module, each.attribute) for each in repairs if isinstance(each, Repair)}
+    stale = unfollowed(graph.model, pruned, followed)
+    return Pruned(pruned, plan, tuple(repairs), verification, graph, unfollowed=stale)
 
 
 def _folds(
