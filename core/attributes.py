@@ -158,7 +158,8 @@ _WITHOUT_SIZES = frozenset((bool, float, str, type(None)))
 INTEGERS = frozenset((int, np.int32, np.int64))
 _WITH_SIZES = INTEGERS | {tuple, list, torch.Size}
 _DEEP = 4  # objects inside objects that are looked into
-_MANY = 64  # entries of a container that may hold sizes
+_MANY = 64  # entries of a container that are looked into, or of a dictionary
+_LONG = 1024  # sizes in one list
 # torch's names for sizes along positions, which no cut changes
 _POSITIONS = frozenset(
     ("kernel_size", "stride", "padding", "dilation", "output_padding", "_reversed_padding_repeated_twice")
@@ -172,7 +173,7 @@ def _remembered(value: Any, key: AttributeKey) -> Any:
         return SizeInt(value, OfAttribute(key, int(value))) if value > 1 else value
     if type(value) not in _WITH_SIZES and not _is_named_tuple(value):
         return value
-    if len(value) > _MANY or len(key.trail) > _DEEP or not any(type(v) in _WITH_SIZES for v in value):
+    if len(value) > _LONG or len(key.trail) > _DEEP or not any(type(v) in _WITH_SIZES for v in value):
         return value
     inner = [_remembered(v, AttributeKey(key.module, key.name, (*key.trail, n))) for n, v in enumerate(value)]
     changed = any(a is not b for a, b in zip(inner, value, strict=True))

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from prunescope.core.expressions import Expression, SizeUse
+    from prunescope.core.expressions import AttributeKey, Expression, SizeUse
 
 Vector: TypeAlias = NDArray[np.int64]
 
@@ -82,7 +82,7 @@ class Statistic:
 
     labels: Vector
     operation: int
-    dim: int  # of the operation's first operand, which the labels belong to
+    dim: int  # of the operand, the first one but in some products, which the labels belong to
     power: float = 0.0  # the code multiplies the result by so much a power of their number: -1 makes a sum a mean
 
 
@@ -103,6 +103,7 @@ class Factor:
     times: float  # what the code divided by the size, or the size by
     certain: bool  # False where the size became a plain number, which need not be made a factor of
     operation: int  # index of the last operation before
+    of_layer: AttributeKey | None = None  # size attribute of torch's layer that the code read for nothing else
     used: list[range] = field(default_factory=list)  # indices of the operations that products with it came apart into
 
 
@@ -144,6 +145,7 @@ class LabelSpace:
     terms: list[Term] = field(default_factory=list)
     uses: list[SizeUse] = field(default_factory=list)
     factors: list[Factor] = field(default_factory=list)
+    kept_attributes: set[AttributeKey] = field(default_factory=set)  # of torch's layers, whose value a factor needs
     # since the last call of torch from the code: what is waiting for the code's own sizes
     slices: list[Sliced] = field(default_factory=list)
     lists: list[list[int]] = field(default_factory=list)  # lists of numbers in the key of the call at work

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from torch import Tensor, nn
 
-from prunescope.core.expressions import Expression, Literal, OfAttribute, attributes_in, substituted
+from prunescope.core.expressions import AttributeKey, Expression, Literal, OfAttribute, attributes_in, substituted
 from prunescope.core.holders import held_inside
 from prunescope.core.known_layers import sizes_of
-from prunescope.core.labels import LabelSpace, Locked
+from prunescope.core.labels import Factor, LabelSpace, Locked
 from prunescope.core.sizes import expression_of, heard_by
 
 
@@ -32,7 +32,8 @@ def resolve_layer_sizes(
     known = {key: size for key, size in sizes.items() if size is not None}
     if not known:
         return
-    space.factors = [replace(each, expression=substituted(each.expression, known)) for each in space.factors]
+    as_sizes = {found.key for use in space.uses for found in attributes_in(use.expression)}
+    space.factors = [_of_layer(each, known, as_sizes) for each in space.factors]
     uses, space.uses = space.uses, []
     for use in (replace(each, expression=substituted(each.expression, known)) for each in uses):
         if isinstance(use.expression, Literal) and not isinstance(use.wanted, int):
@@ -40,6 +41,15 @@ def resolve_layer_sizes(
             space.locks.append(Locked(use.wanted[use.wanted >= 0], reason, use.operation))
         elif not isinstance(use.expression, Literal):
             space.uses.append(use)
+
+
+def _of_layer(factor: Factor, known: Mapping[AttributeKey, Expression], as_sizes: Collection[AttributeKey]) -> Factor:
+    """The factor of dimensions; `as_sizes`: attributes that the code also asked for a size."""
+    keys = {found.key for found in attributes_in(factor.expression)} & known.keys()
+    if not keys:
+        return factor
+    of_layer = keys.pop() if len(keys) == 1 and keys.isdisjoint(as_sizes) else None
+    return replace(factor, expression=substituted(factor.expression, known), of_layer=of_layer)
 
 
 def _size(module: nn.Module, attribute: OfAttribute) -> Expression | None:

@@ -21,7 +21,12 @@ from prunescope.core.tape import Step, Tape, Value
 
 _SUMS = frozenset(f"aten.{name}" for name in ("sum", "nansum", "count_nonzero"))
 SHARES = frozenset(f"aten.{name}" for name in ("_softmax", "_safe_softmax", "softmax"))
-PRODUCTS = frozenset(f"aten.{name}" for name in ("mm", "bmm"))
+# which operand, and which dimension of it, is summed over with the next operand
+CONTRACTED: Mapping[str, tuple[int, int]] = {
+    "aten.mm": (0, 1), "aten.bmm": (0, 2), "aten.addmm": (1, 1), "aten.baddbmm": (1, 2), "aten.convolution": (0, 1),
+}  # fmt: skip
+_OF_LAYERS = frozenset(("aten.addmm", "aten.convolution"))
+_MOVED = frozenset(f"aten.{name}" for name in ("t", "transpose", "permute", "view", "unsqueeze", "squeeze"))
 _KEEP_ZERO = frozenset(
     f"aten.{name}"
     for name in (
@@ -47,9 +52,9 @@ def without_neutral_sums(space: LabelSpace, tape: Tape, family: Vector) -> None:
     """
     sums = [each for each in space.statistics if tape.steps[each.operation].name in _SUMS]
     products = [
-        Statistic(step.operands[0].dims[-1], position, len(step.operands[0].shape) - 1)
+        Statistic(labels, position, CONTRACTED[step.name][1])
         for position, step in enumerate(tape.steps)
-        if step.name in PRODUCTS and not isinstance(step.operands[0].dims[-1], Fixed)
+        if step.name in CONTRACTED and not isinstance(labels := _summed(tape, step), Fixed)
     ]
     if not sums and not products:
         return
@@ -60,12 +65,36 @@ def without_neutral_sums(space: LabelSpace, tape: Tape, family: Vector) -> None:
 
     def neutral(statistic: Statistic) -> bool:
         step = tape.steps[statistic.operation]
-        operands = step.operands if step.name in PRODUCTS else step.operands[:1]
+        first, count = (CONTRACTED[step.name][0], 2) if step.name in CONTRACTED else (0, 1)
+        operands = step.operands[first : first + count]
         return not of.dim(statistic.labels) & ~_joined(operands, zeros)
 
     dropped = {id(each) for each in sums if neutral(each)}
     space.statistics = [each for each in space.statistics if id(each) not in dropped]
     space.statistics += [each for each in products if not neutral(each)]
+
+
+def _summed(tape: Tape, step: Step) -> Dim:
+    """The dimension that a product sums over; fixed where its other side is a parameter."""
+    operand, dim = CONTRACTED[step.name]
+    x, weight = step.operands[operand : operand + 2]
+    in_groups = step.name == "aten.convolution" and step.arguments[8] != 1
+    if in_groups or (step.name in _OF_LAYERS and _is_parameter(tape, weight)):
+        return _NO_DIM
+    return x.dims[dim]
+
+
+_NO_DIM = Fixed("it is not asked for")
+
+
+def _is_parameter(tape: Tape, value: Value) -> bool:
+    """Whether it has a parameter's own elements."""
+    while value not in tape.leaves:
+        step = tape.producers.get(value)
+        if step is None or step.name not in _MOVED:
+            return False
+        value = step.operands[0]
+    return True
 
 
 class _Families:

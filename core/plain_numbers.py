@@ -1,9 +1,14 @@
-"""Numbers that `int(...)` made of sizes: Python gives them no way to remember where they came from."""
+"""Numbers that came of sizes and do not remember it: of `int(...)`, or through tensors and arrays of integers."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from prunescope.core.expressions import Expression
 from prunescope.core.sizes import SizeInt
@@ -11,21 +16,49 @@ from prunescope.core.sources import written_numbers
 
 
 class PlainNumbers:
-    """Those that were made, by value. A number that the code has written in it is never taken for one of them."""
+    """Those that were made, by value. A number that the code has written in it is never taken for one of them.
 
-    def __init__(self) -> None:
+    Args:
+        attribute: The size of a value that the modules that are running hold, for numbers that came by a tensor.
+    """
+
+    def __init__(self, attribute: Callable[[int], Expression | None]) -> None:
         self._made: dict[int, Expression] = {}  # the last size of each value
+        self._attribute = attribute
 
     def add(self, value: int, expression: Expression) -> None:
         self._made[value] = expression
 
     def remembered(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of a call that the running code makes, their origins given back to such numbers."""
+        args = tuple([self._told(value) if type(value) in _HOLDING else value for value in args])
         if not self._made:
             return args, kwargs
         written = written_numbers(sys._getframe(2))
         made = {value: expression for value, expression in self._made.items() if value not in written}
         return _with_origins(args, made), {name: _with_origins(value, made) for name, value in kwargs.items()}
+
+    def _told(self, value: Any) -> Any:
+        """Bounds of slices, and sizes in a list, as plain numbers where they are tensors or NumPy's."""
+        kind = type(value)
+        if kind is slice:
+            return slice(*map(self._number, (value.start, value.stop, value.step)))
+        if kind in (tuple, list):
+            # what is not in a slice may be an index, which is none of its numbers
+            return kind(self._told(item) if type(item) in _HOLDING else item for item in value)
+        return value
+
+    def _number(self, value: Any) -> Any:
+        if not isinstance(value, Tensor | np.integer):
+            return value
+        # what is asked here is no operation of the model's
+        with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
+            number = int(value)
+        size = self._attribute(number)
+        return number if size is None else SizeInt(number, size)
+
+
+_HOLDING = frozenset((slice, tuple, list))
 
 
 def _with_origins(value: Any, made: dict[int, Expression]) -> Any:

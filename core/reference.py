@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.labels import Statistic
-from prunescope.core.neutral import PRODUCTS, SHARES
+from prunescope.core.neutral import CONTRACTED, SHARES
 from prunescope.core.preserve import Watch
 from prunescope.core.rules.table import operation_name
 
@@ -62,17 +62,18 @@ class Reference(Watch):
         kept, scale = self.kept[name][index]
         if not kept:
             return function(*args, **(kwargs or {}))
-        part = args[0]
+        at = CONTRACTED[name][0] if name in CONTRACTED else 0
+        part = args[at]
         if any(dim >= part.dim() or part.shape[dim] != left.numel() for dim, left in kept.items()):
             raise AnotherRun(f"the model ran {name} on other dimensions than the trace saw")
         if name in _NORMALISED:
             return _NORMALISED[name](kept, *args)
         for dim, left in kept.items():
-            if name in PRODUCTS:
+            if name in CONTRACTED:
                 part = part.index_fill(dim, (~left).nonzero().squeeze(1), 0)
             else:
                 part = part.index_select(dim, left.nonzero().squeeze(1))
-        result = function(part, *args[1:], **(kwargs or {}))
+        result = function(*args[:at], part, *args[at + 1 :], **(kwargs or {}))
         # the code divides by the number of all units, the pruned model by that of those that are left
         return result if scale == 1 else result * scale
 

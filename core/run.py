@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from prunescope.core.attributes import remembered_attributes
+from prunescope.core.expressions import Expression
 from prunescope.core.graph import Operation
 from prunescope.core.held_tensors import (
     asks_for_its_mode,
@@ -32,7 +33,7 @@ from prunescope.core.rules import Call, Rule, rule_for
 from prunescope.core.rules.table import operation_name, tensors_in, written_arguments
 from prunescope.core.shapes import READS_VALUES, without_values
 from prunescope.core.size_calls import SizeCalls
-from prunescope.core.sizes import heard_by
+from prunescope.core.sizes import SizeInt, heard_by
 from prunescope.core.sources import source_line
 from prunescope.core.tape import Operands, Step, Tape, Value
 from prunescope.core.zeros import Zeros
@@ -191,7 +192,7 @@ class Run(Watch):
     def _remembering_sizes(self) -> Iterator[None]:
         """Sizes in the model's code remember where they came from."""
         with ExitStack() as stack:
-            calls = SizeCalls(self.space, self._dims, self._relabel, self._attended)
+            calls = SizeCalls(self.space, self._dims, self._relabel, self._attended, self._attribute)
             stack.enter_context(remembered_attributes(self.modules))
             stack.enter_context(functions_in_the_open())
             stack.callback(calls.memoised.forget_all)
@@ -202,6 +203,11 @@ class Run(Watch):
 
     def _relabel(self, tensor: Tensor, dims: Dims) -> None:
         self._value(tensor).dims = dims
+
+    def _attribute(self, value: int) -> Expression | None:
+        """The size of this value that one of the running modules holds, the innermost first."""
+        held = (size for module, _, _ in reversed(self.stack) for size in vars(module).values())
+        return next((size.expression for size in held if type(size) is SizeInt and int.__eq__(size, value)), None)
 
     def _attended(self, query: Tensor, key: Tensor, first: int) -> None:
         # scaling a query that is its own key would count twice: no step of it takes the scale up

@@ -29,6 +29,7 @@ class SizeCalls(TorchFunctionMode):
         labels: Callable[[Tensor], Dims],
         relabel: Callable[[Tensor, Dims], None],
         attended: Callable[[Tensor, Tensor, int], None],
+        attribute: Callable[[int], Expression | None],
     ) -> None:
         super().__init__()
         self.space = space
@@ -37,7 +38,7 @@ class SizeCalls(TorchFunctionMode):
         self.attended = attended  # attention whose width is its temperature: query, key, index of its first operation
         self.first_operation = 0  # of the call that is read
         self.memoised = Memoised()
-        self.plain_numbers = PlainNumbers()
+        self.plain_numbers = PlainNumbers(attribute)
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

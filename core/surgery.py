@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from prunescope.core.graph import DependencyGraph
 from prunescope.core.holders import attributes_of, held_inside, with_variable
 from prunescope.core.inputs import random_inputs
 from prunescope.core.known_layers import sizes_of
-from prunescope.core.labels import Vector
+from prunescope.core.labels import COMPETING_UNITS, Vector
 from prunescope.core.plan import Plan, Removal, fingerprint
 from prunescope.core.preserve import collector_paused
 from prunescope.core.rebuild import Change, Scaling, Slices, rebuilt
@@ -121,17 +121,13 @@ def prune(model: nn.Module, plan: Plan, *, example_inputs: Any = None, verify: b
 def _nothing_to_remove(graph: DependencyGraph) -> BadPlan:
     where = f"a plan for {type(graph.model).__name__}"
     if graph.groups:
-        higher = "plan with a higher ratio (a group of K units loses K * ratio of them, rounded down)"
         tied = dict.fromkeys(use_text(graph, use) for use in size_ties(graph).uses)
         return BadPlan(
             asked="prune a model",
             found=f"the plan removes no unit of {len(graph.groups)} groups"
             + (f"; sizes in the code that have to fit after a cut: {', '.join([*tied][:3])}" if tied else ""),
             where=where,
-            what_to_do=f"if that is less than one of every group, {higher}; if not, the sizes named stand in the way: "
-            "plan_units(graph, {group: units}) says which of them does for which units"
-            if tied
-            else higher,
+            what_to_do=_how_to_remove_some({group.kind for group in graph.groups}, bool(tied)),
         )
     # one lock of every reason, the one that holds most
     told = {lock.reason: lock for lock in sorted(graph.locks, key=lambda lock: lock.units)}
@@ -144,13 +140,25 @@ def _nothing_to_remove(graph: DependencyGraph) -> BadPlan:
     )
 
 
+def _how_to_remove_some(kinds: Collection[str], tied: bool) -> str:
+    if kinds == {COMPETING_UNITS}:
+        return f'cut units that share one whole by their name: plan(graph, scores, ratio=..., kind="{COMPETING_UNITS}")'
+    higher = "plan with a higher ratio (a group of K units loses K * ratio of them, rounded down)"
+    if not tied:
+        return higher
+    return (
+        f"if that is less than one of every group, {higher}; if not, the sizes named stand in the way: "
+        "plan_units(graph, {group: units}) says which of them does for which units"
+    )
+
+
 def _done(graph: DependencyGraph, plan: Plan, verify: bool) -> Pruned:
     removed, gone, attributes = _removed_indices(graph, plan), _removed_labels(graph, plan), _settled(graph, plan)
     folds = _folds(graph, gone, attributes)
     changes = _changes(graph, removed, folds)
     pruned = rebuilt(graph.model, {id(change.tensor): change.made(change.tensor) for change in changes.values()})
     folded: list[Repair | Folded] = [fold for found in folds.values() for fold in found]
-    repairs = [*_repair(graph.model, pruned, attributes), *folded]
+    repairs = [*_repair(graph.model, pruned, attributes, graph.record.space.kept_attributes), *folded]
     verification = verified(graph, pruned, changes, gone) if verify else None
     asked = {(key.module, key.name) for key in attributes}
     followed = asked | {(each.module, each.attribute) for each in repairs if isinstance(each, Repair)}
@@ -288,7 +296,9 @@ def _settled(graph: DependencyGraph, plan: Plan) -> Mapping[AttributeKey, int]:
     )
 
 
-def _repair(original: nn.Module, model: nn.Module, attributes: Mapping[AttributeKey, int]) -> tuple[Repair, ...]:
+def _repair(
+    original: nn.Module, model: nn.Module, attributes: Mapping[AttributeKey, int], kept: Collection[AttributeKey]
+) -> tuple[Repair, ...]:
     modules, before = dict(model.named_modules()), dict(original.named_modules())
     repairs: dict[tuple[str, str], Repair] = {}
     by_module: dict[str, list[AttributeKey]] = {}
@@ -302,7 +312,7 @@ def _repair(original: nn.Module, model: nn.Module, attributes: Mapping[Attribute
         meant = sizes_of(before[path])
         for attribute, value in sizes_of(module).items():
             # a class may mean something else by it
-            if getattr(before[path], attribute) == meant[attribute]:
+            if getattr(before[path], attribute) == meant[attribute] and AttributeKey(path, attribute) not in kept:
                 _set(repairs, path, module, attribute, value)
     return tuple(repairs.values())
 

@@ -98,6 +98,16 @@ def folded(space: LabelSpace, tape: Tape, held: frozenset[float]) -> tuple[Fold,
             folds.update(dict.fromkeys(covered, fold))
         except NotLinear as error:
             refused[site] = str(error)
+    # what only a factor asks a layer for need not change
+    kept = {
+        factor.of_layer
+        for factor, found in by_factor.items()
+        if factor.of_layer is not None and found and found[0] in refused
+    }
+    if kept:
+        space.kept_attributes |= kept
+        space.factors = [factor for factor in space.factors if factor.of_layer not in kept]
+        return folded(space, tape, held)
     means = _means(tape, refused)
     space.statistics += means.values()
     refused = {site: reason for site, reason in refused.items() if site not in means}

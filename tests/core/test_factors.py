@@ -258,3 +258,30 @@ def test_a_number_of_a_modules_own_is_no_factor_of_a_size_whose_power_it_happens
     assert not pruned.left_out
     assert pruned.model.enter.out_features == 32
     assert not [repair for repair in pruned.repairs if "q" in str(repair) and "times" in str(repair)]
+
+
+class Compared(nn.Module):
+    """Words times the root of their width, compared with others as they are: the root cannot go into their table."""
+
+    def __init__(self, also_a_size: bool) -> None:
+        super().__init__()
+        self.words, self.also_a_size = nn.Embedding(40, 32), also_a_size
+        self.up, self.down, self.norm = nn.Linear(32, 64), nn.Linear(64, 32), nn.LayerNorm(32)
+
+    def forward(self, words: Tensor, others: Tensor) -> Tensor:
+        x = self.words(words) * self.words.embedding_dim**0.5
+        x = self.norm(x + self.down(self.up(x).relu()))
+        x = x.view(*words.shape, self.words.embedding_dim) if self.also_a_size else x
+        return (x * self.words(others)).sum(-1)
+
+
+@pytest.mark.parametrize("also_a_size", [False, True])
+def test_a_layers_size_that_only_a_factor_asks_for_keeps_its_value(also_a_size: bool) -> None:
+    model = Compared(also_a_size).eval()
+    graph = trace(model, (torch.randint(0, 40, (2, 7)), torch.randint(0, 40, (2, 7))))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert not pruned.left_out
+    assert pruned.model.words.weight.shape[1] == (32 if also_a_size else 16)
+    assert pruned.model.words.embedding_dim == 32
+    again = trace(pruned.model, graph.example_inputs)
+    assert not prune(pruned.model, plan(again, score(again), ratio=0.5)).left_out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from prunescope.core import plan, prune, score, trace
+from prunescope.core.errors import BadPlan
 from prunescope.core.graph import Group
 from prunescope.core.surgery import Pruned
 
@@ -211,3 +213,44 @@ def test_a_batch_of_one_that_takes_another_way_is_compared_as_it_was_traced(batc
     assert not pruned.left_out
     assert pruned.verification is not None
     assert pruned.verification.difference is not None
+
+
+class MadeOfWeights(nn.Module):
+    """A layer whose weights are a function of its parameters, of which a zero need not make a zero."""
+
+    def __init__(self, inputs: int, outputs: int, made: Use, convolution: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn((outputs, inputs, 1, 1) if convolution else (outputs, inputs)))
+        self.bias, self.made = nn.Parameter(torch.randn(outputs)), made
+
+    def forward(self, x: Tensor) -> Tensor:
+        apply = functional.linear if x.dim() == 2 else functional.conv2d
+        return apply(x, self.made(self.weight), self.bias)
+
+
+WEIGHTS: dict[str, Use] = {
+    "softplus": functional.softplus,
+    "exp": torch.exp,
+    "less their mean": lambda w: w - w.mean(),
+    "by their largest": lambda w: w.tanh() / (2 * w.tanh().abs().max()) + 0.5,
+}
+
+
+@pytest.mark.parametrize("convolution", [False, True], ids=["linear", "convolution"])
+@pytest.mark.parametrize("made", WEIGHTS.values(), ids=WEIGHTS)
+def test_weights_that_are_not_zero_where_their_parameters_are_go_with_their_unit(made: Use, convolution: bool) -> None:
+    torch.manual_seed(0)
+    sizes = (5, 16, 12, 3)
+    layers = [MadeOfWeights(*pair, made, convolution) for pair in pairwise(sizes)]
+    model = nn.Sequential(layers[0], nn.Tanh(), layers[1], nn.Tanh(), layers[2]).eval()
+    graph = trace(model, torch.randn(4, 5, 2, 2) if convolution else torch.randn(4, 5))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert not pruned.left_out
+    assert pruned.model[2].weight.shape[:2] == (6, 8)
+
+
+def test_where_all_units_compete_the_refusal_names_their_kind() -> None:
+    model = nn.Sequential(*(MadeOfWeights(5, 5, lambda w: w.softmax(1), convolution=False) for _ in range(2))).eval()
+    graph = trace(model, torch.randn(4, 5))
+    with pytest.raises(BadPlan, match='kind="competing units"'):
+        prune(model, plan(graph, score(graph), ratio=0.5))
