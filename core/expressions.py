@@ -136,6 +136,15 @@ def evaluated(
             return OPERATORS[sign](a, b)
 
 
+def divides(expression: Expression, kept: Callable[[Vector], int], attributes: Mapping[AttributeKey, int]) -> bool:
+    """Whether no quotient in an expression that can be computed leaves a remainder."""
+    if not isinstance(expression, Derived):
+        return True
+    left, right = (evaluated(side, kept, attributes) or 0 for side in (expression.left, expression.right))
+    even = expression.sign != "//" or (right != 0 and left % right == 0)
+    return even and all(divides(side, kept, attributes) for side in (expression.left, expression.right))
+
+
 def substituted(expression: Expression, known: Mapping[AttributeKey, Expression]) -> Expression:
     """The expression with others in the place of these attributes."""
     match expression:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from prunescope.core.expressions import AttributeKey, Derived, OfAttribute, SizeUse, attributes_in, evaluated
+from prunescope.core.expressions import AttributeKey, Derived, OfAttribute, SizeUse, attributes_in, divides, evaluated
 from prunescope.core.labels import Vector
 
 
@@ -95,7 +96,18 @@ def _solution(
         pairs = zip(asking[:count], wanted, strict=False)
         return all(evaluated(use.expression, kept, trial) == size for use, size in pairs)
 
-    return next((value for count in (len(asking), 1) for value in values if value > 0 and served(value, count)), None)
+    def even(value: int) -> bool:
+        trial = {**attributes, attribute.key: value}
+        return all(divides(use.expression, kept, trial) for use in asking)
+
+    for count in (len(asking), 1):
+        serving = (value for value in values if value > 0 and served(value, count))
+        first: int | None = next(serving, None)
+        if first is not None:
+            # of several that are rounded to the same size, one that need not be
+            found: int = next(filter(even, chain((first,), serving)), first)
+            return found
+    return None
 
 
 def _that_may_stay(

@@ -13,16 +13,16 @@ from torch import nn
 
 from prunescope.core.accepted import accepted
 from prunescope.core.attributes import copied_from
-from prunescope.core.errors import BadInput, BadPlan, VerificationFailed
+from prunescope.core.errors import BadInput, BadPlan, TraceFailed, VerificationFailed
 from prunescope.core.expressions import AttributeKey, Entry, Field, Step, Variable, evaluated
 from prunescope.core.fitting import clash_text, inseparable, size_ties, use_text
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.holders import attributes_of, held_inside, with_variable
-from prunescope.core.inputs import random_inputs
+from prunescope.core.inputs import as_call, random_inputs
 from prunescope.core.known_layers import sizes_of
 from prunescope.core.labels import COMPETING_UNITS, Vector
 from prunescope.core.plan import Plan, Removal, fingerprint
-from prunescope.core.preserve import collector_paused
+from prunescope.core.preserve import collector_paused, preserved, set_mode
 from prunescope.core.rebuild import Change, Scaling, Slices, rebuilt
 from prunescope.core.sizes import sequence_like
 from prunescope.core.temperature import Rows
@@ -236,7 +236,7 @@ def _graph_for(model: nn.Module, plan: Plan, example_inputs: Any) -> DependencyG
     if graph is None or graph.model is not model:
         model = accepted(model)
     if graph is None or graph.model is not model:
-        graph = trace(model, random_inputs(plan.inputs) if example_inputs is None else example_inputs)
+        graph = _traced(model, plan) if example_inputs is None else trace(model, example_inputs)
     found = fingerprint(graph)
     if found == plan.fingerprint:
         return graph
@@ -248,6 +248,24 @@ def _graph_for(model: nn.Module, plan: Plan, example_inputs: Any) -> DependencyG
         where=type(model).__name__,
         what_to_do="trace this model and plan again, or give the model that the plan was made for",
     )
+
+
+def _traced(model: nn.Module, plan: Plan) -> DependencyGraph:
+    """The graph on inputs that are made up by what the plan says of them."""
+    inputs = random_inputs(plan.inputs)
+    args, kwargs = as_call(inputs)
+    try:
+        with preserved(model):
+            set_mode(model, training=False)
+            model(*args, **kwargs)
+    except Exception as error:
+        raise TraceFailed(
+            asked=f"run {type(model).__name__} on random inputs of the shapes and types that the plan was made with",
+            found=f"{type(error).__name__}: {error}",
+            where="the inputs of the plan, which holds no values",
+            what_to_do="give inputs that fit the model: prune(model, plan, example_inputs=...)",
+        ) from error
+    return trace(model, inputs)
 
 
 def _removed_indices(graph: DependencyGraph, plan: Plan) -> dict[str, dict[int, Slices]]:

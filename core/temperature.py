@@ -6,12 +6,10 @@ else, they take up the change: their rows are multiplied by what the factor lose
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, product, zip_longest
-from math import inf, isclose
+from math import inf
 
 import numpy as np
 import torch
@@ -28,13 +26,13 @@ from prunescope.core.expressions import (
     attributes_in,
     dims_in,
 )
+from prunescope.core.factor_sites import Site, attention_sites, factor_sites
 from prunescope.core.labels import Factor, Fixed, LabelSpace, Locked, Statistic, Vector
 from prunescope.core.linear import Marks, NotLinear, along, distinct, indices, is_marked, linear, pushed
-from prunescope.core.tape import Slot, Step, Tape, Value
+from prunescope.core.tape import Step, Tape, Value
 
 TEMPERATURE = "its width sets the temperature of the attention"
 FACTOR = "the code makes a factor of its size"
-_POWERS = (-0.5, 0.5, -0.25, 0.25, -1.0, 1.0)
 _WAYS = 8  # of taking a factor up that are tried, at most
 _RUNS = 3  # of rows that are written out, at most
 _DEPTH = 64  # steps from a factor back to the parameters, at most
@@ -66,17 +64,6 @@ class Fold:
     rows: tuple[Rows, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Site:
-    """A value that steps of the code multiply by `size ** power`."""
-
-    scaled: Value
-    steps: range
-    size: Expression
-    value: int
-    power: float
-
-
 def folded(space: LabelSpace, tape: Tape, held: frozenset[float]) -> tuple[Fold, ...]:
     """What takes up the factors of a run; sizes whose factor nothing can take up are locked in `space`.
 
@@ -85,11 +72,11 @@ def folded(space: LabelSpace, tape: Tape, held: frozenset[float]) -> tuple[Fold,
         tape: What was run.
         held: Numbers that modules hold as attributes, which no cut changes.
     """
-    attention, by_factor = _attention_sites(tape), _factor_sites(space, tape, held)
+    attention, by_factor = attention_sites(tape), factor_sites(space, tape, held)
     sites = (*chain.from_iterable(by_factor.values()), *attention)
     of_step = {step: site for site in sites for step in site.steps}
-    folds: dict[_Site, Fold] = {}
-    refused: dict[_Site, str] = {}
+    folds: dict[Site, Fold] = {}
+    refused: dict[Site, str] = {}
     for site in sites:
         if site in folds:
             continue
@@ -124,9 +111,9 @@ def folded(space: LabelSpace, tape: Tape, held: frozenset[float]) -> tuple[Fold,
     return tuple(dict.fromkeys(folds.values()))
 
 
-def _means(tape: Tape, sites: Iterable[_Site]) -> dict[_Site, Statistic]:
+def _means(tape: Tape, sites: Iterable[Site]) -> dict[Site, Statistic]:
     """Sites at which a sum or norm meets the number of its own summands: statistics of what is left after a cut."""
-    found: dict[_Site, Statistic] = {}
+    found: dict[Site, Statistic] = {}
     for site in sites:
         step = tape.producers.get(site.scaled)
         if step is None or step.name not in _SUMS or not isinstance(site.size, OfDim):
@@ -169,84 +156,7 @@ def _is_of(expression: Expression, key: AttributeKey) -> bool:
     return {found.key for found in attributes_in(expression)} == {key} and not dims_in(expression)
 
 
-def _attention_sites(tape: Tape) -> list[_Site]:
-    """Attention without a scale of its own, as far as its width has units."""
-    sites = []
-    for query, steps in tape.attentions:
-        width = query.dims[-1]
-        if not isinstance(width, Fixed):
-            sites.append(_Site(query, steps, OfDim(width), width.size, -0.5))
-    return sites
-
-
-def _factor_sites(space: LabelSpace, tape: Tape, held: frozenset[float]) -> dict[Factor, list[_Site]]:
-    """Factors that a cut may reach -> what was multiplied by them; others stay as they are.
-
-    Of a number whose way through the code was lost (`math.log`, NumPy) its value tells what it was made of.
-    """
-    attributes = {found.key for use in space.uses for found in attributes_in(use.expression)}
-    reached = {
-        factor
-        for factor in space.factors
-        if dims_in(factor.expression) or any(found.key in attributes for found in attributes_in(factor.expression))
-    }
-    used: dict[int, list[Factor]] = defaultdict(list)
-    for factor in space.factors:
-        for position in chain.from_iterable(factor.used):
-            used[position].append(factor)
-    lost: dict[float, list[Factor]] = defaultdict(list)
-    for factor in space.factors:
-        if factor in reached and not factor.used:
-            lost[_base(factor)].append(factor)
-    sites: dict[Factor, list[_Site]] = {factor: [] for factor in space.factors if factor in reached}
-    for position, step in enumerate(tape.steps if sites else ()):
-        number = _multiplied_by(step)
-        if number is None:
-            continue
-        of_its_own = {_base(factor): [factor] for factor in used[position]} if position in used else None
-        found = _factor_of(number, position, lost if of_its_own is None else of_its_own, held)
-        if found is not None and found[0] in reached:
-            factor, power = found
-            steps = range(position, position + 1)
-            sites[factor].append(_Site(step.operands[0], steps, factor.expression, factor.value, power))
-    return sites
-
-
-def _base(factor: Factor) -> float:
-    """The number of which the code made a power."""
-    return factor.value / factor.times if factor.times > 0 else factor.value
-
-
-def _factor_of(
-    number: float, position: int, by_base: Mapping[float, Sequence[Factor]], held: frozenset[float]
-) -> tuple[Factor, float] | None:
-    """The factor that the number before a step is a power of, and the power: of several the one that came last."""
-    found: list[tuple[Factor, float]] = []
-    for power, (base, factors) in product(_POWERS, by_base.items()):
-        if not isclose(base**power, number, rel_tol=1e-6):
-            continue
-        # a size that the step itself is given was heard with it; what the code computed, before it
-        bisect = bisect_right if abs(power) == 1 else bisect_left
-        before = bisect(factors, max(position, 1), key=lambda factor: factor.operation)
-        # what a module holds was made where the model was built
-        if before and (factors[before - 1].certain or not {number, 1 / number} & held):
-            found.append((factors[before - 1], power))
-    return max(found, key=lambda each: each[0].operation, default=None)
-
-
-def _multiplied_by(step: Step) -> float | None:
-    """The number that a tensor is multiplied by; None where the step does not do so."""
-    if len(step.operands) != 1 or step.name.removesuffix("_") not in ("aten.mul", "aten.div"):
-        return None
-    number = next((value for value in step.arguments[:2] if not isinstance(value, Slot)), None)
-    if not isinstance(number, int | float) or number <= 0:
-        return None
-    if step.name.startswith("aten.mul"):
-        return float(number)
-    return 1 / number if isinstance(step.arguments[0], Slot) else None
-
-
-def _fold(tape: Tape, site: _Site, of_step: Mapping[int, _Site]) -> tuple[Fold, list[_Site]]:
+def _fold(tape: Tape, site: Site, of_step: Mapping[int, Site]) -> tuple[Fold, list[Site]]:
     """The first way to take up a factor that works, with all sites that it serves. Raises NotLinear."""
     reason = "nothing before it has a scale that it could be folded into"
     for way in _ways(tape, site.scaled, _DEPTH, {}):
@@ -320,7 +230,7 @@ def _marked(leaf: Value, rows: Rows) -> Tensor:
     return along(leaf.shape, rows.dim, mark)
 
 
-def _rows(tape: Tape, leaf: Value, site: _Site, way: set[Value]) -> Rows | None:
+def _rows(tape: Tape, leaf: Value, site: Site, way: set[Value]) -> Rows | None:
     """The indices of a parameter that reach the value that is scaled, in the first dimension that gets there."""
     for dim, size in enumerate(leaf.shape):
         reached = _reached(tape, leaf, along(leaf.shape, dim, torch.arange(size)), site.scaled, way)
@@ -356,12 +266,12 @@ def _followed(step: Step, slot: int, mark: Tensor) -> Marks | None:
         return None
 
 
-def _covered(tape: Tape, site: _Site, marks: dict[Value, Tensor], of_step: Mapping[int, _Site]) -> list[_Site]:
+def _covered(tape: Tape, site: Site, marks: dict[Value, Tensor], of_step: Mapping[int, Site]) -> list[Site]:
     """The sites at which scaling the marked elements ends up: all of the same factor, and nothing else.
 
     Raises NotLinear where the scale gets anywhere else.
     """
-    covered: dict[_Site, None] = {}
+    covered: dict[Site, None] = {}
     for position in tape.after(marks):
         step = tape.steps[position]
         here = {slot: marks[operand] for slot, operand in enumerate(step.operands) if operand in marks}
@@ -383,7 +293,7 @@ def _covered(tape: Tape, site: _Site, marks: dict[Value, Tensor], of_step: Mappi
     return list(covered)
 
 
-def _arrives(step: Step, site: _Site, marks: Mapping[Value, Tensor]) -> bool:
+def _arrives(step: Step, site: Site, marks: Mapping[Value, Tensor]) -> bool:
     """Whether the step multiplies a value by its factor, all of it and nothing else being marked."""
     marked = [operand for operand in step.operands if operand in marks]
     return marked == [site.scaled] and bool(distinct(marks[site.scaled]).all())

@@ -20,19 +20,18 @@ from prunescope.core.decisions import Recording, Replaying, SameDraws, relative_
 from prunescope.core.errors import VerificationFailed
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.held_tensors import tensor_attributes
-from prunescope.core.inputs import as_call, copied, plain_output
+from prunescope.core.inputs import as_call, plain_output
 from prunescope.core.labels import Vector
 from prunescope.core.open_functions import without_fused_paths
 from prunescope.core.preserve import has_its_own_modes, preserved, set_mode, uncompiled
 from prunescope.core.rebuild import Change, Slices, as_kind, rebuilt
 from prunescope.core.reference import AnotherRun, Reference, kept_of
 from prunescope.core.run import ParameterDims
+from prunescope.core.trial_inputs import ModelCall, called, enlarged, has_floats, runs, second_batch, varied
 
 TOLERANCE = 1e-5  # largest difference, relative to the largest output
 _ROUNDINGS = 2  # times what rounding alone does to the output, where a model cannot be run in a higher precision
 _MOST_ROUNDING = 1e-3  # a model that makes more of rounding than this cannot be compared at all
-
-_Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,8 @@ def verified(
     Raises:
         VerificationFailed: it does not run, has other output shapes, or differs by more than `TOLERANCE`.
     """
-    call = _varied(as_call(graph.example_inputs))
     reference, twin = _twins(graph, pruned, changes, _everything)
+    call = varied(as_call(graph.example_inputs), reference)
     rounding = 0.0
     with preserved(graph.model), preserved(pruned):
         set_mode(pruned, training=False)
@@ -82,9 +81,9 @@ def verified(
             if shapes != graph.record.output_shapes and not graph.record.decides_by_values:
                 raise _failed(graph, f"its output shapes are {shapes}, the original's {graph.record.output_shapes}")
             training = _runs_in_training(graph, pruned, call)
-            batch = _second_batch(call)
-            larger = _larger(call, batch) if batch else None
-            if larger is not None and not _runs(reference, larger):
+            batch = second_batch(call)
+            larger = enlarged(call, batch) if batch else None
+            if larger is not None and not runs(reference, larger):
                 batch, larger = None, None
         if any(parameter.is_meta for parameter in pruned.parameters()):
             difference, precision, reason = None, "", "weights on the meta device have no values"
@@ -175,18 +174,13 @@ def _tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
 def _lively(tensor: Tensor, generator: torch.Generator) -> Tensor:
     """The tensor, or where all its values are equal others of its kind: positive for a scale, around 0 for a shift."""
     value = tensor.detach()
-    if not _has_floats(value):
+    if not has_floats(value):
         return tensor
     first = value.flatten()[0]
     if not bool(torch.isfinite(first)) or not bool((value == first).all()):
         return tensor
     drawn = torch.rand(value.shape, generator=generator) + 0.5
     return (drawn if bool(first) else (drawn - 1) / 5).to(value)
-
-
-def _has_floats(value: Tensor) -> bool:
-    """Whether it holds several floats one beside the other, which may be all alike."""
-    return value.is_floating_point() and value.numel() > 1 and not value.is_meta and value.layout is torch.strided
 
 
 def _zeroed(value: Tensor, dims: Mapping[int, Slices]) -> Tensor:
@@ -200,7 +194,7 @@ def _compare(
     graph: DependencyGraph,
     reference: nn.Module,
     pruned: nn.Module,
-    call: _Call,
+    call: ModelCall,
     gone: NDArray[np.bool_],
     changes: Mapping[str, Change],
 ) -> tuple[float | None, str, str]:
@@ -215,14 +209,14 @@ def _compare(
     try:
         exact_reference, exact_pruned = (copy.deepcopy(model).double() for model in (reference, pruned))
         _unround(pruned, exact_reference, exact_pruned, changes)
-        exact_call = cast(_Call, tree_map(_doubled, call))
+        exact_call = cast(ModelCall, tree_map(_doubled, call))
         return _difference(graph, exact_reference, exact_pruned, exact_call, gone), "float64", ""
     except (RuntimeError, VerificationFailed):
         # a model that fixes its own precision cannot be run in another; the first difference stands
         return difference, precision, ""
 
 
-def _rounding(model: nn.Module, call: _Call) -> float:
+def _rounding(model: nn.Module, call: ModelCall) -> float:
     """How far the output moves, relative to its largest value, when each weight moves by a unit in its last place.
 
     A recurrent update makes much of little: sums in another order, as a narrower layer has them, do as much.
@@ -237,7 +231,7 @@ def _rounding(model: nn.Module, call: _Call) -> float:
     outputs = []
     for each in (model, moved):
         with uncompiled(), _same_draws():
-            outputs.append(_floating(_called(each, call)))
+            outputs.append(_floating(called(each, call)))
     before, after = outputs
     found = [relative_difference(a, b) for a, b in zip(before, after, strict=True) if a.shape == b.shape]
     return max(filter(math.isfinite, found), default=0.0)
@@ -259,7 +253,7 @@ def _unround(pruned: nn.Module, reference: nn.Module, exact: nn.Module, changes:
 
 
 def _difference(
-    graph: DependencyGraph, reference: nn.Module, pruned: nn.Module, call: _Call, gone: NDArray[np.bool_]
+    graph: DependencyGraph, reference: nn.Module, pruned: nn.Module, call: ModelCall, gone: NDArray[np.bool_]
 ) -> float:
     """Largest relative difference over all outputs and all that is decided by values; inf where shapes differ."""
     recording = Recording()
@@ -316,34 +310,20 @@ def _doubled(leaf: Any) -> Any:
 
 
 def _reference_output(
-    graph: DependencyGraph, reference: nn.Module, call: _Call, gone: NDArray[np.bool_]
+    graph: DependencyGraph, reference: nn.Module, call: ModelCall, gone: NDArray[np.bool_]
 ) -> list[Tensor]:
     with without_fused_paths(reference.modules()), Reference(graph, gone):
-        return _tensors(_called(reference, call))
+        return _tensors(called(reference, call))
 
 
-def _called(model: nn.Module, call: _Call) -> Any:
-    """What the model returns; it may write into its inputs, which others are run on too."""
-    args, kwargs = copied(call)
-    return model(*args, **kwargs)
-
-
-def _run_pruned(pruned: nn.Module, call: _Call, graph: DependencyGraph) -> Any:
+def _run_pruned(pruned: nn.Module, call: ModelCall, graph: DependencyGraph) -> Any:
     try:
-        return _called(pruned, call)
+        return called(pruned, call)
     except Exception as error:
         raise _failed(graph, f"it does not run: {type(error).__name__}: {error}") from error
 
 
-def _runs(model: nn.Module, call: _Call) -> bool:
-    try:
-        _called(model, call)
-    except Exception:
-        return False
-    return True
-
-
-def _runs_in_training(graph: DependencyGraph, pruned: nn.Module, call: _Call) -> bool:
+def _runs_in_training(graph: DependencyGraph, pruned: nn.Module, call: ModelCall) -> bool:
     """Layers that only training reaches were cut with the others, so they have to run too."""
     if len(graph.record.operations) == graph.record.reference_operations:
         return False
@@ -352,35 +332,10 @@ def _runs_in_training(graph: DependencyGraph, pruned: nn.Module, call: _Call) ->
             if has_its_own_modes(model):
                 model.train()
             set_mode(model, training=True)
-        runs = _runs(graph.model, call)
-        if runs:
+        trained = runs(graph.model, call)
+        if trained:
             _run_pruned(pruned, call, graph)
-    return runs
-
-
-def _varied(call: _Call) -> _Call:
-    """Inputs that are all alike (zeros, ones) would hide a difference: such floats are drawn anew."""
-
-    def vary(leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor) or not _has_floats(leaf):
-            return leaf
-        generator = torch.Generator().manual_seed(0)
-        alike = bool((leaf == leaf.flatten()[0]).all())
-        return torch.randn(leaf.shape, generator=generator).to(leaf) if alike else leaf
-
-    return cast(_Call, tree_map(vary, call))
-
-
-def _second_batch(call: _Call) -> int | None:
-    """A batch size one larger where all tensors share their first size."""
-    tensors = [leaf for leaf in tree_leaves(call) if isinstance(leaf, Tensor)]
-    sizes = {leaf.shape[0] if leaf.dim() and leaf.layout is torch.strided else None for leaf in tensors}
-    size = sizes.pop() if len(sizes) == 1 else None
-    return None if size is None else size + 1
-
-
-def _larger(call: _Call, batch: int) -> _Call:
-    return cast(_Call, tree_map(lambda leaf: torch.cat([leaf, leaf[:1]]) if isinstance(leaf, Tensor) else leaf, call))
+    return trained
 
 
 def _tensors(output: Any) -> list[Tensor]:

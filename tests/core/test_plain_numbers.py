@@ -169,3 +169,23 @@ def test_the_width_of_a_head_by_a_quotient_keeps_the_temperature(by_root: bool) 
     assert not pruned.left_out
     assert pruned.model.query.out_features == 12
     assert any("times" in str(repair) for repair in pruned.repairs) == by_root
+
+
+class Shared(nn.Module):
+    """Heads as wide as a rounded share of a width that it holds; an odd width would give the same share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width, self.heads = 32, 4
+        self.first, self.last = nn.Linear(8, 32), nn.Linear(32, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = self.first(x).view(-1, self.heads, int(self.width / self.heads))
+        return self.last(parts.tanh().flatten(1))
+
+
+def test_of_the_values_that_are_rounded_to_a_size_an_attribute_gets_one_that_need_not_be() -> None:
+    model = Shared().eval()
+    graph = trace(model, torch.randn(2, 8))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5)).model
+    assert (pruned.heads, pruned.width) == (2, 16)

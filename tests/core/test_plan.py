@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from prunescope.core import Plan, plan, plan_units, predicted, prune, score, trace
 from prunescope.core.cost import ledger
-from prunescope.core.errors import BadPlan, PrunescopeError
+from prunescope.core.errors import BadPlan, PrunescopeError, TraceFailed
 from prunescope.core.measure import macs, parameters
 from tests.models import flattened as network
 
 X = torch.randn(1, 3, 8, 8)
+
+
+def test_inputs_that_cannot_be_made_up_are_asked_for() -> None:
+    class Numbered(nn.Module):
+        """Takes numbers of rows as floats, as some recommenders do."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows, self.last = nn.Embedding(4, 8), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.rows(x.long() - 1000).relu())
+
+    model, x = Numbered().eval(), torch.full((2, 1), 1001.0)
+    graph = trace(model, x)
+    again = Plan.from_json(plan(graph, score(graph), ratio=0.5).to_json())
+    with pytest.raises(TraceFailed, match=r"(?s)random inputs.*example_inputs="):
+        prune(model, again)
+    assert prune(model, again, example_inputs=x).model.last.in_features == 4
 
 
 def test_a_plan_survives_json() -> None:

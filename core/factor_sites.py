@@ -1,0 +1,105 @@
+"""Where the code multiplies values by factors that it makes of sizes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, product
+from math import isclose
+
+from prunescope.core.expressions import Expression, OfDim, attributes_in, dims_in
+from prunescope.core.labels import Factor, Fixed, LabelSpace
+from prunescope.core.tape import Slot, Step, Tape, Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """A value that steps of the code multiply by `size ** power`."""
+
+    scaled: Value
+    steps: range
+    size: Expression
+    value: int
+    power: float
+
+
+_POWERS = (-0.5, 0.5, -0.25, 0.25, -1.0, 1.0)
+
+
+def attention_sites(tape: Tape) -> list[Site]:
+    """Attention without a scale of its own, as far as its width has units."""
+    sites = []
+    for query, steps in tape.attentions:
+        width = query.dims[-1]
+        if not isinstance(width, Fixed):
+            sites.append(Site(query, steps, OfDim(width), width.size, -0.5))
+    return sites
+
+
+def factor_sites(space: LabelSpace, tape: Tape, held: frozenset[float]) -> dict[Factor, list[Site]]:
+    """Factors that a cut may reach -> what was multiplied by them; others stay as they are.
+
+    Of a number whose way through the code was lost (`math.log`, NumPy) its value tells what it was made of.
+    """
+    attributes = {found.key for use in space.uses for found in attributes_in(use.expression)}
+    reached = {
+        factor
+        for factor in space.factors
+        if dims_in(factor.expression) or any(found.key in attributes for found in attributes_in(factor.expression))
+    }
+    used: dict[int, list[Factor]] = defaultdict(list)
+    for factor in space.factors:
+        for position in chain.from_iterable(factor.used):
+            used[position].append(factor)
+    lost: dict[float, list[Factor]] = defaultdict(list)
+    for factor in space.factors:
+        if factor in reached and not factor.used:
+            lost[_base(factor)].append(factor)
+    sites: dict[Factor, list[Site]] = {factor: [] for factor in space.factors if factor in reached}
+    for position, step in enumerate(tape.steps if sites else ()):
+        number = _multiplied_by(step)
+        if number is None:
+            continue
+        of_its_own = {_base(factor): [factor] for factor in used[position]} if position in used else None
+        found = _factor_of(number, position, lost if of_its_own is None else of_its_own, held)
+        if found is not None and found[0] in reached:
+            factor, power = found
+            steps = range(position, position + 1)
+            sites[factor].append(Site(step.operands[0], steps, factor.expression, factor.value, power))
+    return sites
+
+
+def _base(factor: Factor) -> float:
+    """The number of which the code made a power."""
+    return factor.value / factor.times if factor.times > 0 else factor.value
+
+
+def _factor_of(
+    number: float, position: int, by_base: Mapping[float, Sequence[Factor]], held: frozenset[float]
+) -> tuple[Factor, float] | None:
+    """The factor that the number before a step is a power of, and the power: of several the one that came last."""
+    found: list[tuple[Factor, float]] = []
+    for power, (base, factors) in product(_POWERS, by_base.items()):
+        if not isclose(base**power, number, rel_tol=1e-6):
+            continue
+        # a size that the step itself is given was heard with it; what the code computed, before it
+        bisect = bisect_right if abs(power) == 1 else bisect_left
+        before = bisect(factors, max(position, 1), key=lambda factor: factor.operation)
+        # what a module holds was made where the model was built
+        if before and (factors[before - 1].certain or not {number, 1 / number} & held):
+            found.append((factors[before - 1], power))
+    return max(found, key=lambda each: each[0].operation, default=None)
+
+
+def _multiplied_by(step: Step) -> float | None:
+    """The number that a tensor is multiplied by; None where the step does not do so."""
+    if len(step.operands) != 1 or step.name.removesuffix("_") not in ("aten.mul", "aten.div"):
+        return None
+    number = next((value for value in step.arguments[:2] if not isinstance(value, Slot)), None)
+    if not isinstance(number, int | float) or number <= 0:
+        return None
+    if step.name.startswith("aten.mul"):
+        return float(number)
+    return 1 / number if isinstance(step.arguments[0], Slot) else None
