@@ -29,9 +29,12 @@ class PlainNumbers:
     def add(self, value: int, expression: Expression) -> None:
         self._made[value] = expression
 
-    def remembered(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def remembered(
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of a call that the running code makes, their origins given back to such numbers."""
-        args = tuple([self._told(value) if type(value) in _HOLDING else value for value in args])
+        if name in ("__getitem__", "__setitem__"):
+            args = (args[0], self._told(args[1]), *args[2:])
         if not self._made:
             return args, kwargs
         written = written_numbers(sys._getframe(2))
@@ -39,14 +42,11 @@ class PlainNumbers:
         return _with_origins(args, made), {name: _with_origins(value, made) for name, value in kwargs.items()}
 
     def _told(self, value: Any) -> Any:
-        """Bounds of slices, and sizes in a list, as plain numbers where they are tensors or NumPy's."""
+        """Bounds of slices as sizes where they are tensors or NumPy's numbers."""
         kind = type(value)
         if kind is slice:
             return slice(*map(self._number, (value.start, value.stop, value.step)))
-        if kind in (tuple, list):
-            # what is not in a slice may be an index, which is none of its numbers
-            return kind(self._told(item) if type(item) in _HOLDING else item for item in value)
-        return value
+        return tuple(map(self._told, value)) if kind is tuple else value
 
     def _number(self, value: Any) -> Any:
         if not isinstance(value, Tensor | np.integer):
@@ -56,9 +56,6 @@ class PlainNumbers:
             number = int(value)
         size = self._attribute(number)
         return number if size is None else SizeInt(number, size)
-
-
-_HOLDING = frozenset((slice, tuple, list))
 
 
 def _with_origins(value: Any, made: dict[int, Expression]) -> Any:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
@@ -50,13 +51,15 @@ def collector_paused() -> Iterator[None]:
 
 
 @contextmanager
-def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
+def preserved(model: nn.Module, unversioned: bool = False, watched: bool = False) -> Iterator[None]:
     """Restore modules' attributes, mode, buffers and frozen vectors, and the random generators, on the way out.
 
     Args:
         model: What is run inside.
         unversioned: Whether other tensors than buffers may be written into, or by ways that torch does not count
             (`buffer.data.mul_(...)`), as code does that keeps moving means while it trains.
+        watched: Whether something else watches what operations write into, batch statistics too, which move vectors
+            without a new version.
     """
     modules = list(model.modules())
     # a module's own dictionary and those of its registries, with what is in them
@@ -69,14 +72,17 @@ def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
     memory: list[tuple[Tensor, Tensor]] = [
         (tensor, tensor.detach())
         for names, _ in attributes
-        for tensor in names.values()
+        for value in names.values()
         # no subclass: some have no memory of their own
-        if isinstance(tensor, Tensor) and type(tensor) in _PLAIN and tensor.layout is torch.strided
+        if type(value) in _PLAIN
+        for tensor in [cast(Tensor, value)]
+        if tensor.layout is torch.strided
     ]
     held = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
     # moving statistics may be parameters too
     parameters = [each for module in modules for each in module._parameters.values() if each is not None]
-    held += [parameter for parameter in parameters if parameter.dim() == 1 and not parameter.requires_grad]
+    if not watched:
+        held += [parameter for parameter in parameters if parameter.dim() == 1 and not parameter.requires_grad]
     if unversioned:
         held += [*parameters, *(tensor for _, tensor in tensor_attributes(dict(model.named_modules())))]
     tensors = [(tensor, tensor._version, tensor.detach().clone()) for tensor in held]
@@ -96,8 +102,7 @@ def preserved(model: nn.Module, unversioned: bool = False) -> Iterator[None]:
                 if tensor.data_ptr() != own.data_ptr() or tensor.shape != own.shape:
                     tensor.data = own
             for tensor, version, value in tensors:
-                # batch statistics move vectors without a new version
-                by_value = (unversioned or tensor.dim() == 1) and not tensor.is_meta
+                by_value = (unversioned or (tensor.dim() == 1 and not watched)) and not tensor.is_meta
                 if tensor._version != version or (by_value and not torch.equal(tensor, value)):
                     with torch.no_grad():
                         tensor.copy_(value)
@@ -109,7 +114,9 @@ def set_mode(model: nn.Module, training: bool) -> None:
     A single example has no variance of its own, and batch statistics couple nothing.
     """
     for module in model.modules():
-        module.training = training and not isinstance(module, nn.modules.batchnorm._NormBase)
+        mode = training and not isinstance(module, nn.modules.batchnorm._NormBase)
+        if module.training != mode:
+            module.training = mode
 
 
 def has_its_own_modes(model: nn.Module) -> bool:

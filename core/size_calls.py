@@ -43,8 +43,8 @@ class SizeCalls(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        args, kwargs = self.plain_numbers.remembered(args, kwargs or {})
         name = getattr(function, "__name__", "")
+        args, kwargs = self.plain_numbers.remembered(name, args, kwargs or {})
         made = rewritten(name, args, kwargs)
         if made is not None:
             return made

@@ -63,7 +63,7 @@ def trace(model: nn.Module, example_inputs: Any) -> DependencyGraph:
     """
     model = accepted(model)
     call = as_call(example_inputs)
-    with preserved(model, unversioned=has_its_own_modes(model)), torch.no_grad():
+    with preserved(model, unversioned=has_its_own_modes(model), watched=True), torch.no_grad():
         run = _run_first(model, call)
         _run_unreached(run, call)
     return _graph(run, example_inputs)
@@ -139,7 +139,7 @@ def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
     without_deciding_statistics(run.space, run.tape)
     without_neutral_sums(run.space, run.tape, components.family)
     lock_unread(run.space, run.tape)
-    folds = folded(run.space, run.tape, _floats(run.modules.values()))
+    folds = folded(run.space, run.tape, _floats(run.modules.values()) if run.space.factors else frozenset())
     without_free_grids(run.space, components.by_edges, run.parameters.values())
     couplings = couplings_of(run.space, components)
     sides = np.zeros(run.space.count, dtype=np.int64)

@@ -91,10 +91,16 @@ def _writes_out(function: torch._ops.OpOverload) -> bool:
 @cache
 def written_arguments(function: torch._ops.OpOverload) -> tuple[tuple[int, str], ...]:
     """Position and name of the arguments that an operation writes into."""
+    if operation_name(function) in _MOVING:
+        return (3, "running_mean"), (4, "running_var")
     if isinstance(function, HigherOrderOperator) or not function._schema.is_mutable:
         return ()
     arguments = enumerate(function._schema.arguments)
     return tuple((n, each.name) for n, each in arguments if each.alias_info is not None and each.alias_info.is_write)
+
+
+# these move running statistics, which their schema does not say
+_MOVING = frozenset(("aten.native_batch_norm", "aten.cudnn_batch_norm", "aten.miopen_batch_norm"))
 
 
 @cache
