@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from prunescope.core.expressions import AttributeKey, Entry, Field, OfAttribute, Variable
 from prunescope.core.holders import Variables, attributes_of, held_inside, slot_names
-from prunescope.core.sizes import SizeInt, sequence_like
+from prunescope.core.sizes import NumPysSizeInt, SizeInt, sequence_like
 
 
 @contextmanager
@@ -170,7 +170,8 @@ _NO_SIZES = OWN_ATTRIBUTES | _POSITIONS
 def _remembered(value: Any, key: AttributeKey) -> Any:
     if type(value) in INTEGERS:
         # one unit cannot go, and no or fewer units are no size
-        return SizeInt(value, OfAttribute(key, int(value))) if value > 1 else value
+        kind = SizeInt if type(value) is int else NumPysSizeInt
+        return kind(value, OfAttribute(key, int(value))) if value > 1 else value
     if type(value) not in _WITH_SIZES and not _is_named_tuple(value):
         return value
     if len(value) > _LONG or len(key.trail) > _DEEP or not any(type(v) in _WITH_SIZES for v in value):

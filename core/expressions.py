@@ -85,7 +85,15 @@ class Derived:
     right: Expression
 
 
-Expression: TypeAlias = Literal | OfDim | OfAttribute | Derived
+@dataclass(frozen=True, slots=True, eq=False)
+class Supposed:
+    """What a number most likely is that came to be without its origin; never where a dimension has no units."""
+
+    size: Expression
+    by_value: bool  # an attribute's value tells, which counts only where the code takes sizes from it elsewhere
+
+
+Expression: TypeAlias = Literal | OfDim | OfAttribute | Derived | Supposed
 
 OPERATORS: Mapping[str, Callable[[int, int], int]] = {
     "+": operator.add,
@@ -134,6 +142,8 @@ def evaluated(
             if a is None or b is None or (b == 0 and sign in ("//", "%")):
                 return None
             return OPERATORS[sign](a, b)
+        case Supposed(size):
+            return evaluated(size, kept, attributes)
 
 
 def divides(expression: Expression, kept: Callable[[Vector], int], attributes: Mapping[AttributeKey, int]) -> bool:

@@ -55,16 +55,18 @@ def factor_sites(space: LabelSpace, tape: Tape, held: frozenset[float]) -> dict[
             used[position].append(factor)
     lost: dict[float, list[Factor]] = defaultdict(list)
     for factor in space.factors:
-        if factor in reached and not factor.used:
+        if factor in reached and (factor.is_lost or not (factor.used or factor.is_rounded)):
             lost[_base(factor)].append(factor)
     sites: dict[Factor, list[Site]] = {factor: [] for factor in space.factors if factor in reached}
     for position, step in enumerate(tape.steps if sites else ()):
         number = _multiplied_by(step)
         if number is None:
             continue
-        of_its_own = {_base(factor): [factor] for factor in used[position]} if position in used else None
-        found = _factor_of(number, position, lost if of_its_own is None else of_its_own, held)
-        if found is not None and found[0] in reached:
+        own = [factor for factor in dict.fromkeys(used.get(position, ())) if factor in reached]
+        # what several are multiplied to tells of none of them
+        by_base = {_base(factor): [factor] for factor in own if len(own) == 1} if position in used else lost
+        found = _factor_of(number, position, by_base, held)
+        if found is not None:
             factor, power = found
             steps = range(position, position + 1)
             sites[factor].append(Site(step.operands[0], steps, factor.expression, factor.value, power))

@@ -94,7 +94,7 @@ class Term(NamedTuple):
     dims: tuple[Vector, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Factor:
     """The code made a fraction of a size (`C ** -0.5`, `2 / C`), or took it into arithmetic with a tensor."""
 
@@ -105,6 +105,8 @@ class Factor:
     operation: int  # index of the last operation before
     of_layer: AttributeKey | None = None  # size attribute of torch's layer that the code read for nothing else
     used: list[range] = field(default_factory=list)  # indices of the operations that products with it came apart into
+    is_lost: bool = False  # the code has its value too, without its origin
+    is_rounded: bool = False  # to a size, so that it need be no factor
 
 
 REPEATED = "it repeats a single index a fixed number of times"
@@ -145,6 +147,7 @@ class LabelSpace:
     terms: list[Term] = field(default_factory=list)
     uses: list[SizeUse] = field(default_factory=list)
     factors: list[Factor] = field(default_factory=list)
+    supposed: list[SizeUse] = field(default_factory=list)  # of attributes that only their value tells
     kept_attributes: set[AttributeKey] = field(default_factory=set)  # of torch's layers, whose value a factor needs
     # since the last call of torch from the code: what is waiting for the code's own sizes
     slices: list[Sliced] = field(default_factory=list)

@@ -26,7 +26,7 @@ def resolve_layer_sizes(
     """
     asked = [*(use.expression for use in space.uses), *(factor.expression for factor in space.factors)]
     attributes = dict.fromkeys(found for expression in asked for found in attributes_in(expression))
-    read = [found for found in attributes if was_read(modules[found.key.module]._parameters.get("weight"))]
+    read = [found for found in attributes if any(map(was_read, modules[found.key.module]._parameters.values()))]
     with heard_by(None):
         sizes = {found.key: _size(modules[found.key.module], found) for found in read}
     known = {key: size for key, size in sizes.items() if size is not None}
@@ -41,6 +41,19 @@ def resolve_layer_sizes(
             space.locks.append(Locked(use.wanted[use.wanted >= 0], reason, use.operation))
         elif not isinstance(use.expression, Literal):
             space.uses.append(use)
+
+
+def settle_supposed(space: LabelSpace) -> None:
+    """Sizes that a value alone tells are those of attributes that the code takes sizes from elsewhere, or numbers."""
+    asked = {found.key for use in space.uses for found in attributes_in(use.expression)}
+    for use in space.supposed:
+        assert not isinstance(use.wanted, int)
+        if {found.key for found in attributes_in(use.expression)} <= asked:
+            space.uses.append(use)
+        else:
+            reason = f"its size {use.wanted.size} is a number in the code ({use.text})"
+            space.locks.append(Locked(use.wanted[use.wanted >= 0], reason, use.operation))
+    space.supposed.clear()
 
 
 def _of_layer(factor: Factor, known: Mapping[AttributeKey, Expression], as_sizes: Collection[AttributeKey]) -> Factor:

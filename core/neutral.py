@@ -32,6 +32,7 @@ _KEEP_ZERO = frozenset(
     for name in (
         *("abs", "asin", "atan", "elu", "erf", "expm1", "floor", "gelu", "hardshrink", "hardswish", "leaky_relu"),
         *("log1p", "mish", "prelu", "_prelu_kernel", "relu", "round", "sgn", "sign", "silu", "sin", "sinh"),
+        "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
         *("fake_quantize_per_tensor_affine_cachemask", "fake_quantize_per_channel_affine_cachemask"),
         *("softshrink", "sqrt", "square", "tan", "tanh", "trunc"),
         # of zeros alone: zero

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from prunescope.core.preserve import uncompiled
-from prunescope.core.sizes import SizeFloat, SizeInt
+from prunescope.core.sizes import NumPysSizeInt, SizeFloat, SizeInt
 
 
 class _Patches:
@@ -63,10 +63,11 @@ def _open_functions(stack: ExitStack) -> None:
     product = numpy.prod
     stack.callback(setattr, numpy, "prod", product)
 
-    def product_of_sizes(values: Any, *args: Any, **options: Any) -> Any:
+    def product_of_sizes(a: Any, *args: Any, **options: Any) -> Any:
         # NumPy would make plain numbers of them
-        of_sizes = isinstance(values, list | tuple) and any(isinstance(value, SizeInt) for value in values)
-        return product(values, *args, **options) if args or options or not of_sizes else math.prod(values)
+        plain = args or options or not isinstance(a, list | tuple) or not all(isinstance(size, int) for size in a)
+        found = None if plain else math.prod(a)
+        return NumPysSizeInt(found, found.expression) if isinstance(found, SizeInt) else product(a, *args, **options)
 
     numpy.prod = product_of_sizes
     python: Any = math

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from prunescope.core.expressions import Expression
+from prunescope.core.expressions import Expression, Supposed
 from prunescope.core.sizes import SizeInt
 from prunescope.core.sources import written_numbers
 
 
 class PlainNumbers:
-    """Those that were made, by value. A number that the code has written in it is never taken for one of them.
+    """Those that were made, by value. A number that the running code has written in it is never taken for one of them.
 
     Args:
         attribute: The size of a value that the modules that are running hold, for numbers that came by a tensor.
+        outermost: The code that runs the model.
     """
 
-    def __init__(self, attribute: Callable[[int], Expression | None]) -> None:
+    def __init__(self, attribute: Callable[[int], Expression | None], outermost: CodeType) -> None:
         self._made: dict[int, Expression] = {}  # the last size of each value
         self._attribute = attribute
+        self._outermost = outermost
 
     def add(self, value: int, expression: Expression) -> None:
         self._made[value] = expression
@@ -34,31 +37,38 @@ class PlainNumbers:
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of a call that the running code makes, their origins given back to such numbers."""
         if name in ("__getitem__", "__setitem__"):
-            args = (args[0], self._told(args[1]), *args[2:])
+            args = (args[0], self._told(args[1], sys._getframe(2)), *args[2:])
         if not self._made:
             return args, kwargs
-        written = written_numbers(sys._getframe(2))
-        made = {value: expression for value, expression in self._made.items() if value not in written}
+        written = written_numbers(sys._getframe(2), self._outermost)
+        made = {value: Supposed(size, by_value=False) for value, size in self._made.items() if value not in written}
         return _with_origins(args, made), {name: _with_origins(value, made) for name, value in kwargs.items()}
 
-    def _told(self, value: Any) -> Any:
+    def _told(self, value: Any, frame: FrameType) -> Any:
         """Bounds of slices as sizes where they are tensors or NumPy's numbers."""
         kind = type(value)
         if kind is slice:
-            return slice(*map(self._number, (value.start, value.stop, value.step)))
-        return tuple(map(self._told, value)) if kind is tuple else value
+            return slice(*(self._bound(bound, frame) for bound in (value.start, value.stop, value.step)))
+        return tuple(self._told(part, frame) for part in value) if kind is tuple else value
 
-    def _number(self, value: Any) -> Any:
-        if not isinstance(value, Tensor | np.integer):
-            return value
-        # what is asked here is no operation of the model's
-        with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
-            number = int(value)
+    def _bound(self, value: Any, frame: FrameType) -> Any:
+        number = plain_number(value)
+        if number is value or number in written_numbers(frame, self._outermost):
+            return number
         size = self._attribute(number)
-        return number if size is None else SizeInt(number, size)
+        return number if size is None else SizeInt(number, Supposed(size, by_value=True))
 
 
-def _with_origins(value: Any, made: dict[int, Expression]) -> Any:
+def plain_number(value: Any) -> Any:
+    """The number of a tensor of one or of one of NumPy's integers; anything else as it is."""
+    if not isinstance(value, Tensor | np.integer):
+        return value
+    # what is asked here is no operation of the model's
+    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
+        return int(value)
+
+
+def _with_origins(value: Any, made: Mapping[int, Expression]) -> Any:
     kind = type(value)
     if kind is int:
         return SizeInt(value, made[value]) if value in made else value

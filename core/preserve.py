@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -61,6 +61,7 @@ def preserved(model: nn.Module, unversioned: bool = False, watched: bool = False
         watched: Whether something else watches what operations write into, batch statistics too, which move vectors
             without a new version.
     """
+    unversioned = unversioned or has_its_own_modes(model)
     modules = list(model.modules())
     # a module's own dictionary and those of its registries, with what is in them
     attributes = [
@@ -102,17 +103,19 @@ def preserved(model: nn.Module, unversioned: bool = False, watched: bool = False
                 if tensor.data_ptr() != own.data_ptr() or tensor.shape != own.shape:
                     tensor.data = own
             for tensor, version, value in tensors:
-                by_value = (unversioned or (tensor.dim() == 1 and not watched)) and not tensor.is_meta
+                by_value = (unversioned or (tensor.dim() == 1 and not watched)) and _has_values(tensor)
                 if tensor._version != version or (by_value and not torch.equal(tensor, value)):
                     with torch.no_grad():
                         tensor.copy_(value)
 
 
 def set_mode(model: nn.Module, training: bool) -> None:
-    """Training or evaluation mode without code of the model's own, which may change weights; norms are in the latter.
+    """Training or evaluation mode, inside `preserved`: code of the model's own may change weights on the way there.
 
-    A single example has no variance of its own, and batch statistics couple nothing.
+    Norms are in the latter: a single example has no variance of its own, and batch statistics couple nothing.
     """
+    if has_its_own_modes(model):
+        model.train() if training else model.eval()
     for module in model.modules():
         mode = training and not isinstance(module, nn.modules.batchnorm._NormBase)
         if module.training != mode:
@@ -121,7 +124,8 @@ def set_mode(model: nn.Module, training: bool) -> None:
 
 def has_its_own_modes(model: nn.Module) -> bool:
     """Whether code of the model's own runs when its mode changes, as where adapters are merged into weights."""
-    return any(type(module).train is not nn.Module.train for module in model.modules())
+    kinds: set[Any] = set(map(type, model.modules()))
+    return any(kind.train is not nn.Module.train or kind.eval is not nn.Module.eval for kind in kinds)
 
 
 class Written:
@@ -155,6 +159,11 @@ _PLAIN = frozenset((Tensor, nn.Parameter))
 
 def _has_memory(tensor: Tensor) -> bool:
     return tensor.layout is torch.strided and not tensor.is_meta and tensor.numel() > 0
+
+
+def _has_values(tensor: Tensor) -> bool:
+    """That can be compared with others."""
+    return tensor.layout is torch.strided and not tensor.is_meta
 
 
 def _restore(now: dict, before: dict) -> None:  # type: ignore[type-arg]

@@ -26,8 +26,9 @@ from prunescope.core.held_tensors import (
 )
 from prunescope.core.inputs import copied, plain_output
 from prunescope.core.labels import BY_POSITION, CONSTANT, ONE_INDEX, REPEATED, Dims, Fixed, LabelSpace, Vector
-from prunescope.core.layer_sizes import resolve_layer_sizes
+from prunescope.core.layer_sizes import resolve_layer_sizes, settle_supposed
 from prunescope.core.open_functions import functions_in_the_open, without_fused_paths
+from prunescope.core.plain_numbers import PlainNumbers
 from prunescope.core.preserve import Watch, Written
 from prunescope.core.rules import Call, Rule, rule_for
 from prunescope.core.rules.table import operation_name, tensors_in, written_arguments
@@ -148,6 +149,7 @@ class Run(Watch):
         try:
             with without_fused_paths(self.paths), self._module_hooks(), self._remembering_sizes(), self:
                 result = self.model(*args, **kwargs)
+                settle_supposed(self.space)
                 resolve_layer_sizes(self.space, self.modules, lambda tensor: id(tensor) in self.dims_by_id)
         finally:
             self.written.put_back()
@@ -192,7 +194,8 @@ class Run(Watch):
     def _remembering_sizes(self) -> Iterator[None]:
         """Sizes in the model's code remember where they came from."""
         with ExitStack() as stack:
-            calls = SizeCalls(self.space, self._dims, self._relabel, self._attended, self._attribute)
+            numbers = PlainNumbers(self._attribute, Run.execute.__code__)
+            calls = SizeCalls(self.space, self._dims, self._relabel, self._attended, numbers)
             stack.enter_context(remembered_attributes(self.modules))
             stack.enter_context(functions_in_the_open())
             stack.callback(calls.memoised.forget_all)

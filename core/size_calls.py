@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -12,10 +12,20 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from prunescope.core.expressions import Derived, Expression, Literal, OfDim, SizeUse, attributes_in, dims_in, evaluated
+from prunescope.core.expressions import (
+    Derived,
+    Expression,
+    Literal,
+    OfDim,
+    SizeUse,
+    Supposed,
+    attributes_in,
+    dims_in,
+    evaluated,
+)
 from prunescope.core.labels import BY_POSITION, CHANNEL_GROUPS, REPEATED, Dims, Factor, Fixed, LabelSpace, Vector
 from prunescope.core.memoised import Memoised
-from prunescope.core.plain_numbers import PlainNumbers
+from prunescope.core.plain_numbers import PlainNumbers, plain_number
 from prunescope.core.rewritten import rewritten
 from prunescope.core.sizes import SizeFloat, SizeInt, expression_of, heard_by, size_of_dim
 
@@ -29,7 +39,7 @@ class SizeCalls(TorchFunctionMode):
         labels: Callable[[Tensor], Dims],
         relabel: Callable[[Tensor, Dims], None],
         attended: Callable[[Tensor, Tensor, int], None],
-        attribute: Callable[[int], Expression | None],
+        plain_numbers: PlainNumbers,
     ) -> None:
         super().__init__()
         self.space = space
@@ -38,7 +48,7 @@ class SizeCalls(TorchFunctionMode):
         self.attended = attended  # attention whose width is its temperature: query, key, index of its first operation
         self.first_operation = 0  # of the call that is read
         self.memoised = Memoised()
-        self.plain_numbers = PlainNumbers(attribute)
+        self.plain_numbers = plain_numbers
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -160,23 +170,26 @@ class SizeCalls(TorchFunctionMode):
         self.space.factors.append(made)
         return (made,)
 
-    def rounded(self, factors: Iterable[Factor]) -> None:
-        """Those that nothing was multiplied by are none."""
-        unused = [factor for factor in factors if not factor.used]
-        self.space.factors = [each for each in self.space.factors if all(each is not factor for factor in unused)]
-
     def made_plain(self, expression: Expression, value: int) -> None:
         """A number of this value is this size from here on."""
         self.plain_numbers.add(value, expression)
 
     def use(self, expression: Expression, labels: Vector | Fixed, text: str) -> None:
         """The code asked for this size, and the result has these labels."""
-        if isinstance(labels, Fixed):
+        if isinstance(expression, Supposed):
+            self._suppose(expression, labels, text)
+        elif isinstance(labels, Fixed):
             self._stays(expression, text)
         elif isinstance(expression, Literal):
             self.space.lock(labels, f"its size {expression.value} is a number in the code ({text})")
         elif not (isinstance(expression, OfDim) and expression.labels is labels):
             self.space.uses.append(SizeUse(expression, labels, self.space.operation, text))
+
+    def _suppose(self, supposed: Supposed, labels: Vector | Fixed, text: str) -> None:
+        if isinstance(labels, Fixed):
+            return
+        uses = self.space.supposed if supposed.by_value else self.space.uses
+        uses.append(SizeUse(supposed.size, labels, self.space.operation, text))
 
     def _stays(self, expression: Expression, text: str) -> None:
         """An attribute that gave the size of a dimension without units has to give it after a cut too."""
@@ -209,15 +222,7 @@ def _key(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
 def _asked(values: Sequence[Any]) -> list[Any]:
     """view(2, 3) and view((2, 3)) alike; sizes that tensors or NumPy's numbers give as the numbers that they are."""
     given = values[0] if len(values) == 1 and isinstance(values[0], list | tuple) else values
-    return [size if isinstance(size, int) else _number(size) for size in given]
-
-
-def _number(size: Any) -> Any:
-    if not isinstance(size, Tensor | np.integer):
-        return size
-    # what is asked here is no operation of the model's
-    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
-        return int(size)
+    return [size if isinstance(size, int) else plain_number(size) for size in given]
 
 
 def _read_shape(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -263,11 +268,8 @@ def _read_expand_as(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: 
 def _read_attention(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
     """Without a scale of its own the width of the heads sets the temperature."""
     query, key = (args[n] if len(args) > n else kwargs[name] for n, name in enumerate(("query", "key")))
-    scale = kwargs.get("scale")
-    if scale is None:
+    if kwargs.get("scale") is None:
         calls.attended(query, key, calls.first_operation)
-    for factor in scale.factors if isinstance(scale, SizeFloat) else ():
-        factor.used.append(calls.steps())
 
 
 def _read_factor(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:

@@ -18,6 +18,8 @@ from math import ceil, floor, inf
 from types import FrameType
 from typing import Any, Protocol
 
+import numpy as np
+
 from prunescope.core.expressions import OPERATORS, Derived, Expression, Literal, OfDim
 from prunescope.core.labels import Factor, Fixed, Vector
 
@@ -53,10 +55,6 @@ class SizeInt(int):
         same = self.__eq__(other)
         return same if same is NotImplemented else not same
 
-    def item(self) -> SizeInt:
-        """As NumPy's integers have it, in whose place this may stand."""
-        return self
-
     def __floor__(self) -> SizeInt:
         return self
 
@@ -82,14 +80,31 @@ class SizeInt(int):
         _became_factor(self)
         return float(_plain(self))
 
-    def __pow__(self, power: Any) -> Any:  # type: ignore[override]
-        return SizeFloat.of(_plain(self) ** power, _became_factor(self))
+    def __pow__(self, power: Any, modulo: Any = None) -> Any:
+        value = pow(_plain(self), power, modulo)
+        heard = _became_factor(self)
+        return (
+            np.float64(value)
+            if isinstance(self, NumPysSizeInt) and type(value) is float
+            else SizeFloat.of(value, heard)
+        )
 
     def __truediv__(self, other: Any) -> Any:
-        return _quotient(self, other)
+        # which has factors of its own, and takes this one up
+        return NotImplemented if isinstance(other, SizeFloat) else _quotient(self, other)
 
     def __rtruediv__(self, other: Any) -> Any:
         return _quotient(other, self)
+
+
+class NumPysSizeInt(SizeInt):
+    """In the place of one of NumPy's integers, with what these have beside."""
+
+    def item(self) -> SizeInt:
+        return SizeInt(_plain(self), self.expression)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np.int64(_plain(self)), name)
 
 
 class SizeFloat(float):
@@ -102,7 +117,7 @@ class SizeFloat(float):
     def of(
         cls, value: Any, factors: Iterable[Factor], sides: tuple[Expression, Expression] | None = None
     ) -> SizeFloat | Any:
-        """The value itself where it is no plain float: a tensor, or one of NumPy's."""
+        """The value itself where it is no plain float: a tensor, a complex number."""
         if type(value) is not float:
             return value
         made = cls(value)
@@ -110,34 +125,41 @@ class SizeFloat(float):
         return made
 
     def __reduce__(self) -> tuple[type[float], tuple[float]]:
-        return float, (float(self),)
+        return float, (_plain_float(self),)
 
     def __floor__(self) -> int:
         if self.sides is None:
-            return floor(float(self))
+            return floor(_plain_float(self))
         self._is_rounded()
-        return SizeInt(floor(float(self)), Derived("//", *self.sides))
+        return SizeInt(floor(_plain_float(self)), Derived("//", *self.sides))
 
     __trunc__ = __floor__
 
     def __ceil__(self) -> int:
         if self.sides is None:
-            return ceil(float(self))
+            return ceil(_plain_float(self))
         self._is_rounded()
         left, right = self.sides
         below = Derived("//", Derived("-", Literal(0), left), right)
-        return SizeInt(ceil(float(self)), Derived("-", Literal(0), below))
+        return SizeInt(ceil(_plain_float(self)), Derived("-", Literal(0), below))
 
     def __round__(self, digits: int | None = None) -> Any:  # type: ignore[override]
-        return self.__floor__() if digits is None and self.is_integer() else round(float(self), digits)
+        return self.__floor__() if digits is None and self.is_integer() else round(_plain_float(self), digits)
 
     def __int__(self) -> int:
-        return int(self.__floor__()) if self.sides is not None else int(float(self))
+        return int(self.__floor__()) if self.sides is not None else int(_plain_float(self))
 
     def _is_rounded(self) -> None:
-        listener = _LISTENER.get()
-        if listener is not None:
-            listener.rounded(self.factors)
+        for factor in self.factors:
+            factor.is_rounded = True
+
+    def __float__(self) -> float:
+        for factor in self.factors:
+            factor.is_lost = True
+        return _plain_float(self)
+
+    def __abs__(self) -> SizeFloat:
+        return SizeFloat.of(abs(_plain_float(self)), self.factors)
 
 
 def _product(name: str) -> Callable[[SizeFloat, Any], Any]:
@@ -145,7 +167,7 @@ def _product(name: str) -> Callable[[SizeFloat, Any], Any]:
 
     def method(self: SizeFloat, other: Any) -> Any:
         heard = _became_factor(other) if isinstance(other, SizeInt) else getattr(other, "factors", ())
-        return SizeFloat.of(compute(float(self), other), (*self.factors, *heard))
+        return SizeFloat.of(compute(_plain_float(self), other), (*self.factors, *heard))
 
     return method
 
@@ -165,6 +187,8 @@ def _quotient(left: Any, right: Any) -> Any:
         for factor in _became_factor(size, times if isinstance(times, int | float) else 1.0)
     ]
     value = one / other
+    if isinstance(left, NumPysSizeInt) or isinstance(right, NumPysSizeInt):
+        return np.float64(value)
     if type(value) is not float or value < 0 or not all(float(side).is_integer() for side in (one, other)):
         return SizeFloat.of(value, heard)
     numerator, denominator = (expression_of(side if isinstance(side, int) else int(side)) for side in (left, right))
@@ -174,7 +198,7 @@ def _quotient(left: Any, right: Any) -> Any:
 def _share(size: SizeInt, of: float) -> float:
     """`size * of`"""
     value = _plain(size) * of
-    share = Fraction(of).limit_denominator(_FINEST) if type(of) is float and 0 <= of < inf else None
+    share = Fraction(of).limit_denominator(_FINEST) if 0 <= of < inf else None
     if share is None or float(share) != of:
         return value
     times = Derived("*", size.expression, Literal(share.numerator))
@@ -204,12 +228,13 @@ def _arithmetic(sign: str, swapped: bool) -> Callable[[SizeInt, object], Any]:
     compute = OPERATORS[sign]
 
     def method(self: SizeInt, other: Any) -> Any:
-        if isinstance(other, float) and sign == "*":
+        if type(other) is float and sign == "*":
             return _share(self, other)
         if not isinstance(other, int) or isinstance(other, bool):
             return NotImplemented
         left, right = (other, self) if swapped else (self, other)
-        return SizeInt(compute(_plain(left), _plain(right)), Derived(sign, expression_of(left), expression_of(right)))
+        value = compute(_plain(left), _plain(right))
+        return type(self)(value, Derived(sign, expression_of(left), expression_of(right)))
 
     return method
 
@@ -242,9 +267,6 @@ class Listener(Protocol):
 
         It is not certain where the size only became a plain number, of which anything may be made.
         """
-
-    def rounded(self, factors: Iterable[Factor]) -> None:
-        """The quotient that was heard of as these was made a size again, so that it need be no factor."""
 
     def made_plain(self, expression: Expression, value: int) -> None:
         """`int(...)` of a size, which can only be a number without its origin."""
@@ -281,6 +303,11 @@ def _made_plain(size: SizeInt) -> int:
 def _plain(size: int) -> int:
     """The number alone, unheard."""
     return int.__int__(size)
+
+
+def _plain_float(value: float) -> float:
+    plain: float = float.__float__(value)
+    return plain
 
 
 def size_of_dim(dim: Vector | Fixed, size: int) -> int:

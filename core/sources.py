@@ -26,11 +26,14 @@ def source_line(frame: FrameType | None, outermost: CodeType) -> str:
     return ""
 
 
-def written_numbers(frame: FrameType | None) -> frozenset[int]:
-    """The integers that the innermost code which is neither torch's nor ours has written in it."""
-    while frame is not None and not _users_file(frame.f_code.co_filename):
+def written_numbers(frame: FrameType | None, outermost: CodeType) -> set[int]:
+    """The integers that the running code inside `outermost`, torch's and ours left aside, has written in it."""
+    found: set[int] = set()
+    while frame is not None and frame.f_code is not outermost:
+        if _users_file(frame.f_code.co_filename):
+            found |= _numbers_in(frame.f_code)
         frame = frame.f_back
-    return _numbers_in(frame.f_code) if frame is not None else frozenset()
+    return found
 
 
 @cache

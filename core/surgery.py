@@ -162,7 +162,7 @@ def _done(graph: DependencyGraph, plan: Plan, verify: bool) -> Pruned:
     verification = verified(graph, pruned, changes, gone) if verify else None
     asked = {(key.module, key.name) for key in attributes}
     followed = asked | {(each.module, each.attribute) for each in repairs if isinstance(each, Repair)}
-    stale = unfollowed(graph.model, pruned, followed)
+    stale = unfollowed(graph.model, pruned, followed, graph.record.space.kept_attributes)
     return Pruned(pruned, plan, tuple(repairs), verification, graph, unfollowed=stale)
 
 

@@ -132,7 +132,8 @@ def _means(tape: Tape, sites: Iterable[Site]) -> dict[Site, Statistic]:
 
 def _has_to_stay(tape: Tape, factor: Factor) -> bool:
     """Whether a size of which a factor was made, no step knows which, must not change."""
-    return factor.certain and not isinstance(factor.expression, OfAttribute) and matters(tape, factor.operation)
+    needed = factor.certain and not (factor.is_rounded and not factor.used)
+    return needed and not isinstance(factor.expression, OfAttribute) and matters(tape, factor.operation)
 
 
 def _stays(space: LabelSpace, size: Expression, value: int, operation: int, reason: str) -> None:

@@ -23,7 +23,7 @@ from prunescope.core.groups import groups_of, locks_of
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import Fixed, LabelSpace, Vector
 from prunescope.core.neutral import without_neutral_sums
-from prunescope.core.preserve import collector_paused, has_its_own_modes, preserved, set_mode
+from prunescope.core.preserve import collector_paused, preserved, set_mode
 from prunescope.core.run import NeedsValues, ParameterDims, Run
 from prunescope.core.temperature import Fold, folded
 from prunescope.core.unread import lock_unread
@@ -63,7 +63,7 @@ def trace(model: nn.Module, example_inputs: Any) -> DependencyGraph:
     """
     model = accepted(model)
     call = as_call(example_inputs)
-    with preserved(model, unversioned=has_its_own_modes(model), watched=True), torch.no_grad():
+    with preserved(model, watched=True), torch.no_grad():
         run = _run_first(model, call)
         _run_unreached(run, call)
     return _graph(run, example_inputs)
@@ -103,8 +103,6 @@ def _run_unreached(run: Run, call: tuple[tuple[Any, ...], dict[str, Any]]) -> No
 
 def _run_in_training(run: Run, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
     try:
-        if has_its_own_modes(run.model):
-            run.model.train()
         set_mode(run.model, training=True)
         _without_or_with_values(run, call)
     except Exception as error:

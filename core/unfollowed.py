@@ -6,7 +6,7 @@ says that a size is meant, which is no reason to change it, but one to name it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -14,7 +14,9 @@ from typing import Any, cast
 from torch import nn
 
 from prunescope.core.attributes import INTEGERS, OWN_ATTRIBUTES
+from prunescope.core.expressions import AttributeKey
 from prunescope.core.held_tensors import reached, registered_tensors, written_methods
+from prunescope.core.known_layers import sizes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,32 @@ class Unfollowed:
         )
 
 
-def unfollowed(original: nn.Module, pruned: nn.Module, followed: Collection[tuple[str, str]]) -> tuple[Unfollowed, ...]:
+def unfollowed(
+    original: nn.Module, pruned: nn.Module, followed: Collection[tuple[str, str]], kept: Collection[AttributeKey]
+) -> tuple[Unfollowed, ...]:
     """Those of all modules.
 
     Args:
         original: The model before the cut.
         pruned: The same after it.
         followed: (path of a module, attribute) of those that the run took sizes from, or that the cut changed.
+        kept: Sizes of torch's layers that keep their value for a factor, which any code may read.
     """
     now = dict(pruned.named_modules())
-    return tuple(
+    of_layers = (
+        Unfollowed(key.module, key.name, meant[key.name], ("other code",), (sizes_of(now[key.module])[key.name],))
+        for key in sorted(kept)
+        for meant in [sizes_of(original.get_submodule(key.module))]
+        if meant[key.name] != sizes_of(now[key.module])[key.name]
+    )
+    return (*of_layers, *_beside_forward(original, now, followed))
+
+
+def _beside_forward(
+    original: nn.Module, now: Mapping[str, nn.Module], followed: Collection[tuple[str, str]]
+) -> Iterator[Unfollowed]:
+    """Those that only other methods than `forward` read."""
+    yield from (
         Unfollowed(path, name, int(value), readers, sizes)
         for path, module in original.named_modules()
         for kind in [cast(Hashable, type(module))]

@@ -135,12 +135,15 @@ def _twins(
     would hide a difference: those that are all alike (zeros, ones, a tiny scale) are drawn anew, the same in both.
     In evaluation mode.
 
-    Tensors that do not change are shared with the given models.
+    Tensors that do not change are shared with the given models, unless code of the model's own may change them.
     """
+    own = has_its_own_modes(graph.model)
     generator = torch.Generator().manual_seed(0)
     before, after = _tensors_by_name(graph.model), _tensors_by_name(pruned)
-    reference: dict[int, Tensor] = {id(tensor): tensor for tensor in before.values()}
-    twin: dict[int, Tensor] = {id(tensor): tensor for tensor in after.values()}
+    reference, twin = (
+        {id(tensor): as_kind(tensor, tensor.detach().clone()) if own else tensor for tensor in tensors.values()}
+        for tensors in (before, after)
+    )
     for name, tensor in before.items():
         change = changes.get(name, Change(tensor, {}))
         value = _lively(tensor, generator)
@@ -329,8 +332,6 @@ def _runs_in_training(graph: DependencyGraph, pruned: nn.Module, call: ModelCall
         return False
     with preserved(graph.model, unversioned=True), preserved(pruned, unversioned=True):
         for model in (graph.model, pruned):
-            if has_its_own_modes(model):
-                model.train()
             set_mode(model, training=True)
         trained = runs(graph.model, call)
         if trained:

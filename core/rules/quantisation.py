@@ -8,7 +8,9 @@ from prunescope.core.labels import Dims
 from prunescope.core.rules.table import Call, register
 
 
-@register("aten.fake_quantize_per_tensor_affine_cachemask")
+@register(
+    "aten.fake_quantize_per_tensor_affine_cachemask", "aten._fake_quantize_per_tensor_affine_cachemask_tensor_qparams"
+)
 def per_tensor(call: Call) -> Sequence[Dims]:
     """(values, which were within the range)"""
     labels = call.labels(call["self"])

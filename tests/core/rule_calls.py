@@ -417,6 +417,9 @@ def _elements() -> Iterator[Sample]:
     yield sample(aten.rrelu_with_noise, t(4, 6), t(4, 6), 0.1, 0.3, False)
     yield sample(aten.native_dropout, t(4, 6), 0.5, True)
     yield sample(aten.fake_quantize_per_tensor_affine_cachemask, t(4, 6).float(), 0.1, 0, -128, 127)
+    numbers = torch.tensor([0.1]), torch.tensor([0], dtype=torch.int32), torch.tensor([1])
+    per_tensor = aten._fake_quantize_per_tensor_affine_cachemask_tensor_qparams
+    yield sample(per_tensor, t(4, 6).float(), *numbers, -128, 127)
     steps, zeros = torch.linspace(0.1, 0.3, 6), torch.zeros(6, dtype=torch.int32)
     yield sample(aten.fake_quantize_per_channel_affine_cachemask, t(4, 6).float(), steps, zeros, 1, -128, 127)
     yield sample(aten._prelu_kernel, t(4, 6, 5), t(1, 6, 1))

@@ -170,6 +170,35 @@ def rows() -> Tensor:
     return torch.randn(2, 7, 5)
 
 
+class ScaledTwice(nn.Module):
+    """A factor that goes into query and key, the second time by a function that makes a plain number of it or not."""
+
+    def __init__(self, factor: Callable[[int], tuple[float, Callable[[float], float]]]) -> None:
+        super().__init__()
+        self.enter, self.head = nn.Linear(5, 12), nn.Linear(16, 3)
+        self.q, self.k, self.v = (nn.Linear(12, 16) for _ in range(3))
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x).relu()
+        factor, again = self.factor(self.q(x).shape[-1])
+        other = again(factor)
+        return self.head((self.q(x) * factor @ (self.k(x) * (other or factor)).mT).softmax(-1) @ self.v(x))
+
+
+class OfACell(nn.Module):
+    """A recurrent cell that is given its state, with a factor of its hidden size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.state, self.head = nn.Linear(5, 12), nn.Linear(5, 16), nn.Linear(16, 3)
+        self.cell = nn.GRUCell(12, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = self.cell(self.enter(x), self.state(x))
+        return self.head(self.cell(self.enter(x), state) * self.cell.hidden_size**0.5)
+
+
 MODELS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     "fan-in": lambda: (chain(Equalised), rows()),
     "fan-in and gain": lambda: (chain(GainedEqualised), rows()),
@@ -183,6 +212,9 @@ MODELS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     "adapted": lambda: (Adapted(), rows()),
     "two sizes, the one the root of the other": lambda: (HeadsSummed(), rows()),
     "fan-ins, the one the root of the other": lambda: (EqualisedConvolutions(), torch.randn(2, 3, 8, 8)),
+    "used twice, once as a plain number": lambda: (ScaledTwice(lambda width: (width**-0.25, float)), rows()),
+    "rounded and used": lambda: (ScaledTwice(lambda width: (2 / width, math.floor)), rows()),
+    "a cell's own sizes": lambda: (OfACell(), torch.randn(2, 5)),
     "learned queries": lambda: (LearnedQueries(), rows()),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -76,6 +76,7 @@ FLATTENED: dict[str, Forward] = {
     "np.prod": lambda x: x.view(-1, np.prod(x.shape[1:])),
     "int of np.prod": lambda x: x.view(-1, int(np.prod(x.size()[1:]))),
     "np.prod of a list": lambda x: x.reshape(len(x), np.prod([*x.shape[1:]])),
+    "np.prod by its argument's name": lambda x: x.reshape(len(x), np.prod(a=x.shape[1:])),
 }
 
 
@@ -189,3 +190,104 @@ def test_of_the_values_that_are_rounded_to_a_size_an_attribute_gets_one_that_nee
     graph = trace(model, torch.randn(2, 8))
     pruned = prune(model, plan(graph, score(graph), ratio=0.5)).model
     assert (pruned.heads, pruned.width) == (2, 16)
+
+
+class Parted(nn.Module):
+    """Parted by a bound that comes by a tensor or by NumPy, of the value of an attribute that is no size."""
+
+    def __init__(self, bound: Callable[[], Any]) -> None:
+        super().__init__()
+        self.layers, self.bound = 4, bound
+        self.first, self.last = nn.Linear(8, 16), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, bound = self.first(x).relu(), self.bound()
+        return self.last(torch.cat([-x[:, :bound], x[:, bound:]], 1))
+
+
+@pytest.mark.parametrize("bound", [lambda: torch.tensor(4), lambda: np.int64(4), lambda: np.argmax([0, 0, 0, 0, 1])])
+def test_a_bound_that_comes_by_a_tensor_is_no_attribute_that_only_has_its_value(bound: Callable[[], Any]) -> None:
+    model = Parted(bound).eval()
+    graph = trace(model, torch.randn(2, 8))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert not pruned.left_out
+    assert pruned.model.layers == 4
+
+
+class PartedByItsWidth(nn.Module):
+    """The gate of flows for speech: its width comes out of a tensor, and is a size elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width = 12
+        self.first, self.both, self.last = nn.Linear(8, 12), nn.Linear(12, 24), nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).view(-1, self.width)
+        both, width = self.both(x), torch.IntTensor([self.width])[0]
+        return self.last(both[:, :width].tanh() * both[:, width:].sigmoid())
+
+
+def test_a_width_that_comes_by_a_tensor_follows_the_cut() -> None:
+    model = PartedByItsWidth().eval()
+    graph = trace(model, torch.randn(2, 8))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert not pruned.left_out
+    assert (pruned.model.width, pruned.model.both.out_features) == (6, 12)
+
+
+class Positions(nn.Module):
+    """Attention over channels at 8 x 8 positions, with 8 heads by `int(...)`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 8
+        self.enter, self.packed, self.leave = nn.Conv2d(3, 64, 1), nn.Conv2d(64, 192, 1), nn.Conv2d(64, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        packed = self.packed(self.enter(x)).view(batch, 3, int(self.heads), -1, height * width)
+        q, k, v = packed.unbind(1)
+        return self.leave((v @ (q.mT @ k).softmax(-1)).reshape(batch, -1, height, width))
+
+
+def test_positions_of_the_value_of_a_size_do_not_hold_it() -> None:
+    model = Positions().eval()
+    graph = trace(model, torch.randn(2, 3, 8, 8))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert not pruned.left_out
+    assert pruned.model.packed.out_channels == 96
+
+
+def parted(x: Tensor, heads: int) -> Tensor:
+    return x.view(len(x), heads, -1)
+
+
+class WrittenByTheCaller(Written):
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        int(hidden.shape[1] / 6)
+        return self.last(parted(hidden, 4).tanh().flatten(1))
+
+
+def test_a_number_that_the_caller_has_written_is_no_size_of_the_same_value() -> None:
+    model = WrittenByTheCaller().eval()
+    graph = trace(model, torch.randn(2, 8))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert not pruned.left_out
+    assert pruned.model.last.in_features == 12
+
+
+class OfNumPys(Counted):
+    """Asks its integers for what NumPy's have."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = self.first(x).view(-1, int(self.heads.astype(float)), *np.array([self.sizes[0]]).tolist())
+        assert self.heads.dtype == np.int64
+        return self.last(wide.tanh().flatten(1)) / (1 / self.heads).astype(np.float32)
+
+
+def test_attributes_that_are_numpys_integers_can_all_that_these_can() -> None:
+    model, x = OfNumPys().eval(), torch.randn(2, 8)
+    graph = trace(model, x)
+    assert any("is a number in the code (view)" in lock.reason for lock in graph.locks)

@@ -220,6 +220,33 @@ def test_adapters_that_are_merged_by_the_mode_are_cut_with_the_weight_and_the_or
     assert torch.allclose(merged, apart, atol=1e-4)
 
 
+class Flagged(nn.Module):
+    """Returns more while it trains, by a flag of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(8, 16), nn.Linear(16, 12), nn.Linear(12, 4)
+        self.register_buffer("edges", torch.ones(4).to_sparse())
+        self.flag = True
+
+    def train(self, mode: bool = True) -> Flagged:
+        self.flag = mode
+        return super().train(mode)
+
+    def forward(self, x: Tensor) -> Any:
+        hidden = self.second(self.first(x).relu())
+        return (self.last(hidden.relu()), hidden) if self.flag else self.last(hidden.relu())
+
+
+def test_a_model_that_returns_more_while_it_trains_is_cut_as_it_is_in_evaluation() -> None:
+    model = Flagged().train()
+    graph = trace(model, torch.randn(2, 8))
+    pruned = prune(model, plan(graph, score(graph), ratio=0.5)).model
+    assert pruned.second.out_features == 6
+    assert model.flag
+    assert pruned.flag
+
+
 class Drawing(nn.Module):
     """Goes one way or the other, as teacher forcing does, by generators that are not torch's."""
 

@@ -71,6 +71,24 @@ def test_what_other_methods_may_take_a_size_from_is_named_and_stays(
     assert f"{attribute} stays {value}" in str(result)
 
 
+class Compared(nn.Module):
+    """The root of the width cannot go into the table, which is read as it is too: so the layer's size stays."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.layer = nn.Embedding(40, 32), nn.Linear(32, 32)
+
+    def forward(self, words: Tensor) -> Tensor:
+        x = self.layer((self.words(words) * self.words.embedding_dim**0.5).tanh())
+        return (x * self.words(words + 1)).sum(-1)
+
+
+def test_a_layers_size_that_stays_for_a_factor_is_named() -> None:
+    result = pruned(Compared(), torch.zeros(2, 5, dtype=torch.int64))
+    (found,) = result.unfollowed
+    assert (found.module, found.attribute, found.value, found.now) == ("words", "embedding_dim", 32, (16,))
+
+
 def test_what_the_run_took_a_size_from_follows_and_is_not_named() -> None:
     result = pruned(Following(), torch.zeros(2, 5, dtype=torch.int64))
     assert result.unfollowed == ()
