@@ -21,12 +21,19 @@ class PlainNumbers:
 
     Args:
         attribute: The size of a value that the modules that are running hold, for numbers that came by a tensor.
+        has_values: Whether a tensor has values in this run.
         outermost: The code that runs the model.
     """
 
-    def __init__(self, attribute: Callable[[int], Expression | None], outermost: CodeType) -> None:
+    def __init__(
+        self,
+        attribute: Callable[[int], Expression | None],
+        has_values: Callable[[Tensor], bool],
+        outermost: CodeType,
+    ) -> None:
         self._made: dict[int, Expression] = {}  # the last size of each value
         self._attribute = attribute
+        self._has_values = has_values
         self._outermost = outermost
 
     def add(self, value: int, expression: Expression) -> None:
@@ -52,6 +59,8 @@ class PlainNumbers:
         return tuple(self._told(part, frame) for part in value) if kind is tuple else value
 
     def _bound(self, value: Any, frame: FrameType) -> Any:
+        if isinstance(value, Tensor) and not (value.numel() == 1 and self._has_values(value)):
+            return value
         number = plain_number(value)
         if number is value or number in written_numbers(frame, self._outermost):
             return number

@@ -194,7 +194,7 @@ class Run(Watch):
     def _remembering_sizes(self) -> Iterator[None]:
         """Sizes in the model's code remember where they came from."""
         with ExitStack() as stack:
-            numbers = PlainNumbers(self._attribute, Run.execute.__code__)
+            numbers = PlainNumbers(self._attribute, self._has_values, Run.execute.__code__)
             calls = SizeCalls(self.space, self._dims, self._relabel, self._attended, numbers)
             stack.enter_context(remembered_attributes(self.modules))
             stack.enter_context(functions_in_the_open())
@@ -211,6 +211,9 @@ class Run(Watch):
         """The size of this value that one of the running modules holds, the innermost first."""
         held = (size for module, _, _ in reversed(self.stack) for size in vars(module).values())
         return next((size.expression for size in held if type(size) is SizeInt and int.__eq__(size, value)), None)
+
+    def _has_values(self, tensor: Tensor) -> bool:
+        return not (tensor.is_meta or self._value(tensor).is_hollow)
 
     def _attended(self, query: Tensor, key: Tensor, first: int) -> None:
         # scaling a query that is its own key would count twice: no step of it takes the scale up

@@ -292,3 +292,22 @@ def test_attributes_that_are_numpys_integers_can_all_that_these_can() -> None:
     graph = trace(model, x)
     assert not prune(model, plan(graph, score(graph), ratio=0.5)).left_out
     assert type(model.heads) is np.int64
+
+
+class PartedByWhatItComputes(nn.Module):
+    """A bound that a layer's values decide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 16), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        bound = (x.relu().sum() > 0).long() * 2 + 4
+        return self.last(torch.cat([-x[:, :bound], x[:, bound:]], 1))
+
+
+def test_a_bound_that_values_decide_is_traced_with_values() -> None:
+    torch.manual_seed(0)
+    graph = trace(PartedByWhatItComputes().eval(), torch.randn(2, 8))
+    assert any("traced with values" in note for note in graph.notes)
