@@ -61,8 +61,8 @@ def preserved(model: nn.Module, unversioned: bool = False, watched: bool = False
         watched: Whether something else watches what operations write into, batch statistics too, which move vectors
             without a new version.
     """
-    unversioned = unversioned or has_its_own_modes(model)
     modules = list(model.modules())
+    unversioned = unversioned or have_their_own_modes(modules)
     # a module's own dictionary and those of its registries, with what is in them
     attributes = [
         (names, dict(names))
@@ -114,17 +114,18 @@ def set_mode(model: nn.Module, training: bool) -> None:
 
     Norms are in the latter: a single example has no variance of its own, and batch statistics couple nothing.
     """
-    if has_its_own_modes(model):
+    modules = list(model.modules())
+    if have_their_own_modes(modules):
         model.train() if training else model.eval()
-    for module in model.modules():
+    for module in modules:
         mode = training and not isinstance(module, nn.modules.batchnorm._NormBase)
         if module.training != mode:
             module.training = mode
 
 
-def has_its_own_modes(model: nn.Module) -> bool:
-    """Whether code of the model's own runs when its mode changes, as where adapters are merged into weights."""
-    kinds: set[Any] = set(map(type, model.modules()))
+def have_their_own_modes(modules: Iterable[nn.Module]) -> bool:
+    """Whether code of the model's own runs when the mode changes, as where adapters are merged into weights."""
+    kinds: set[Any] = set(map(type, modules))
     return any(kind.train is not nn.Module.train or kind.eval is not nn.Module.eval for kind in kinds)
 
 

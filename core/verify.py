@@ -23,7 +23,7 @@ from prunescope.core.held_tensors import tensor_attributes
 from prunescope.core.inputs import as_call, plain_output
 from prunescope.core.labels import Vector
 from prunescope.core.open_functions import without_fused_paths
-from prunescope.core.preserve import has_its_own_modes, preserved, set_mode, uncompiled
+from prunescope.core.preserve import have_their_own_modes, preserved, set_mode, uncompiled
 from prunescope.core.rebuild import Change, Slices, as_kind, rebuilt
 from prunescope.core.reference import AnotherRun, Reference, kept_of
 from prunescope.core.run import ParameterDims
@@ -137,7 +137,7 @@ def _twins(
 
     Tensors that do not change are shared with the given models, unless code of the model's own may change them.
     """
-    own = has_its_own_modes(graph.model)
+    own = have_their_own_modes(graph.model.modules())
     generator = torch.Generator().manual_seed(0)
     before, after = _tensors_by_name(graph.model), _tensors_by_name(pruned)
     reference, twin = (
