@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
@@ -30,8 +30,8 @@ from prunescope.core.layer_sizes import resolve_layer_sizes, settle_supposed
 from prunescope.core.open_functions import functions_in_the_open, without_fused_paths
 from prunescope.core.plain_numbers import PlainNumbers
 from prunescope.core.preserve import Watch, Written
-from prunescope.core.rules import Call, Rule, rule_for
-from prunescope.core.rules.table import operation_name, tensors_in, written_arguments
+from prunescope.core.rules import Call
+from prunescope.core.rules.table import Operator, operation_name, tensors_in
 from prunescope.core.shapes import READS_VALUES, without_values
 from prunescope.core.size_calls import SizeCalls
 from prunescope.core.sizes import SizeInt, heard_by
@@ -70,19 +70,6 @@ class LayerNotes:
     output_dims: Dims = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Operator:
-    """An operation below autograd, looked up once a run."""
-
-    function: torch._ops.OpOverload  # kept, so that its id is its own
-    name: str
-    rule: Rule | None
-    writes: tuple[tuple[int, str], ...]  # position and name of the arguments that it writes into
-
-    def written(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-        return tensors_in([args[n] if n < len(args) else kwargs.get(name) for n, name in self.writes])
-
-
 class NeedsValues(Exception):
     """The model decides by values that were left out; run it again with values."""
 
@@ -119,7 +106,7 @@ class Run(Watch):
         self.known |= {id(tensor): (name, False) for name, tensor in reversed(self.named_parameters)}
         self.written = Written(())
         self.dims_by_id: dict[int, Dims] = {}
-        self.operators: dict[int, _Operator] = {}  # by id of the function
+        self.operators: dict[int, Operator] = {}  # by id of the function
 
     @property
     def path(self) -> str:
@@ -300,11 +287,10 @@ class Run(Watch):
             layer.output_shape, layer.output_dims = made[0].shape, made[0].dims
         return result
 
-    def _operator(self, function: Any) -> _Operator:
+    def _operator(self, function: Any) -> Operator:
         found = self.operators.get(id(function))
         if found is None:
-            found = _Operator(function, operation_name(function), rule_for(function), written_arguments(function))
-            self.operators[id(function)] = found
+            found = self.operators[id(function)] = Operator.of(function)
         return found
 
     def _note(self, name: str, layer: LayerNotes | None) -> None:
@@ -333,7 +319,7 @@ class Run(Watch):
                 self.edges[value.producer, name] = None
         return notes
 
-    def _ruled(self, operator: _Operator, call: Call) -> list[Dims]:
+    def _ruled(self, operator: Operator, call: Call) -> list[Dims]:
         """The labels of the outputs, as the rule says."""
         if operator.rule is None:
             return self._unknown(call)

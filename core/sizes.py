@@ -83,11 +83,9 @@ class SizeInt(int):
     def __pow__(self, power: Any, modulo: Any = None) -> Any:
         value = pow(_plain(self), power, modulo)
         heard = _became_factor(self)
-        return (
-            np.float64(value)
-            if isinstance(self, NumPysSizeInt) and type(value) is float
-            else SizeFloat.of(value, heard)
-        )
+        if isinstance(self, NumPysSizeInt) and type(value) is float:
+            return np.float64(value)
+        return SizeFloat.of(value, heard)
 
     def __truediv__(self, other: Any) -> Any:
         # which has factors of its own, and takes this one up

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, TypeAlias
@@ -137,3 +137,20 @@ def tensors_in(values: Sequence[Any]) -> list[Tensor]:
         elif isinstance(value, list | tuple):
             found.extend(tensors_in(value))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operation below autograd, as a run looks it up once."""
+
+    function: torch._ops.OpOverload  # kept, so that its id is its own
+    name: str
+    rule: Rule | None
+    writes: tuple[tuple[int, str], ...]  # position and name of the arguments that it writes into
+
+    @classmethod
+    def of(cls, function: torch._ops.OpOverload) -> Operator:
+        return cls(function, operation_name(function), rule_for(function), written_arguments(function))
+
+    def written(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
+        return tensors_in([args[n] if n < len(args) else kwargs.get(name) for n, name in self.writes])

@@ -170,14 +170,8 @@ def rows() -> Tensor:
     return torch.randn(2, 7, 5)
 
 
-class ScaledTwice(nn.Module):
+class ScaledTwice(Scaled):
     """A factor that goes into query and key, the second time by a function that makes a plain number of it or not."""
-
-    def __init__(self, factor: Callable[[int], tuple[float, Callable[[float], float]]]) -> None:
-        super().__init__()
-        self.enter, self.head = nn.Linear(5, 12), nn.Linear(16, 3)
-        self.q, self.k, self.v = (nn.Linear(12, 16) for _ in range(3))
-        self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.enter(x).relu()
