@@ -260,25 +260,28 @@ def test_a_factor_behind_sums_of_sums_is_looked_for_once_a_value() -> None:
 class Cosine(nn.Module):
     """Attention by cosines with a scale of its own, behind a norm that makes a root of another width."""
 
-    def __init__(self, scale: float) -> None:
+    def __init__(self, scale: float, root: Callable[[int], float]) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.root = scale, root
         self.enter, self.head = nn.Linear(5, 64), nn.Linear(64, 3)
         self.q, self.k, self.v, self.out = (nn.Linear(64, 64, bias=False) for _ in range(4))
         self.gain, self.q_gain = nn.Parameter(torch.rand(64)), nn.Parameter(torch.rand(16))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.enter(x)
-        normed = functional.normalize(x, dim=-1) * self.gain * x.shape[-1] ** 0.5
+        normed = functional.normalize(x, dim=-1) * self.gain * self.root(x.shape[-1])
         q, k, v = (layer(normed).unflatten(-1, (4, -1)).transpose(1, 2) for layer in (self.q, self.k, self.v))
         cosines = (functional.normalize(q, dim=-1) * self.q_gain) @ functional.normalize(k, dim=-1).mT * self.scale
         return self.head(x + 1e-4 * self.out((cosines.softmax(-1) @ v).transpose(1, 2).flatten(2)))
 
 
+@pytest.mark.parametrize("root", [lambda width: width**0.5, np.sqrt], ids=["Python's root", "NumPy's"])
 @pytest.mark.parametrize("scale", [8, 8.0, 0.125])
-def test_a_number_of_a_modules_own_is_no_factor_of_a_size_whose_power_it_happens_to_be(scale: float) -> None:
+def test_a_number_of_a_modules_own_is_no_factor_of_a_size_whose_power_it_happens_to_be(
+    scale: float, root: Callable[[int], float]
+) -> None:
     torch.manual_seed(0)
-    model = Cosine(scale).eval()
+    model = Cosine(scale, root).eval()
     graph = trace(model, rows())
     pruned = prune(model, plan(graph, score(graph), ratio=0.5))
     assert not pruned.left_out
