@@ -266,11 +266,16 @@ _WHOLE: dict[str, Linear] = {
     },
     **{f"aten.{name}": Linear(_first, _moved) for name in ("flip", "roll", "repeat")},
 }
-_IN_PARTS: dict[str, Linear] = {
+# and those that hand on some of them, or all in parts
+_IN_ALL_PARTS: dict[str, Linear] = {
     f"aten.{name}": Linear(_first, _moved)
-    for name in ("slice", "select", "unbind", "split", "split_with_sizes", "unsafe_split", "chunk", "unsafe_chunk")
+    for name in ("unbind", "split", "split_with_sizes", "unsafe_split", "chunk", "unsafe_chunk")
 }
-TAKES_WHOLE, TAKES_PARTS = frozenset(_WHOLE), frozenset(_IN_PARTS)
+_IN_PARTS: dict[str, Linear] = {
+    **_IN_ALL_PARTS,
+    **{f"aten.{name}": Linear(_first, _moved) for name in ("slice", "select")},
+}
+TAKES_WHOLE, TAKES_PARTS, TAKES_ALL_PARTS = frozenset(_WHOLE), frozenset(_IN_PARTS), frozenset(_IN_ALL_PARTS)
 
 _LINEAR: dict[str, Linear] = {
     **_WHOLE,

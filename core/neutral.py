@@ -13,7 +13,6 @@ from itertools import chain
 from operator import and_
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prunescope.core.labels import Dim, Fixed, LabelSpace, Statistic, Vector
 from prunescope.core.linear import linear
@@ -25,7 +24,6 @@ SHARES = frozenset(f"aten.{name}" for name in ("_softmax", "_safe_softmax", "sof
 CONTRACTED: Mapping[str, tuple[int, int]] = {
     "aten.mm": (0, 1), "aten.bmm": (0, 2), "aten.addmm": (1, 1), "aten.baddbmm": (1, 2), "aten.convolution": (0, 1),
 }  # fmt: skip
-_OF_LAYERS = frozenset(("aten.addmm", "aten.convolution"))
 _MOVED = frozenset(f"aten.{name}" for name in ("t", "transpose", "permute", "view", "unsqueeze", "squeeze"))
 _KEEP_ZERO = frozenset(
     f"aten.{name}"
@@ -76,13 +74,13 @@ def without_neutral_sums(space: LabelSpace, tape: Tape, family: Vector) -> None:
 
 
 def _summed(tape: Tape, step: Step) -> Dim:
-    """The dimension that a product sums over; fixed where its other side is a parameter."""
+    """The dimension that a product sums over; fixed where one side is a parameter, which is zero where that is cut."""
     operand, dim = CONTRACTED[step.name]
-    x, weight = step.operands[operand : operand + 2]
+    sides = step.operands[operand : operand + 2]
     in_groups = step.name == "aten.convolution" and step.arguments[8] != 1
-    if in_groups or (step.name in _OF_LAYERS and _is_parameter(tape, weight)):
+    if in_groups or any(_is_parameter(tape, side) for side in sides):
         return _NO_DIM
-    return x.dims[dim]
+    return sides[0].dims[dim]
 
 
 _NO_DIM = Fixed("it is not asked for")
@@ -110,8 +108,12 @@ class _Families:
         for labels in asked:
             is_asked[family[labels[labels >= 0]]] = True
         # by id, which is a dimension's own while it is kept
-        self._dims = {id(dim): dim for dim in dims if not isinstance(dim, Fixed)}
-        families = {key: family[dim[dim >= 0]] for key, dim in self._holding(is_asked[family]).items()}
+        self._dims = {id(dim): dim for dim in dims}
+        holding = is_asked[family]
+        labelled = ((key, dim) for key, dim in self._dims.items() if not isinstance(dim, Fixed))
+        # what is no label looks up another, and is left out after that
+        held = {key: dim for key, dim in labelled if holding.take(dim, mode="wrap").any()}
+        families = {key: family[dim[dim >= 0]] for key, dim in held.items()}
         families = {key: numbers[is_asked[numbers]] for key, numbers in families.items()}
         weights = np.random.default_rng(0).integers(0, 2**63, size=len(families), dtype=np.uint64)
         total = np.zeros(count, dtype=np.uint64)
@@ -120,15 +122,6 @@ class _Families:
         together = np.zeros(count, dtype=np.int64)
         together[is_asked] = np.unique(total[is_asked], return_inverse=True)[1].reshape(-1)
         self._bits = {key: _bits(together[numbers]) for key, numbers in families.items()}
-
-    def _holding(self, marked: NDArray[np.bool_]) -> dict[int, Vector]:
-        """The dimensions that hold a label of those marked; `marked`: (labels,)."""
-        whole = [dim for dim in self._dims.values() if dim.size]
-        labels = np.concatenate([np.empty(0, dtype=np.int64), *whole])
-        before = np.concatenate([[0], np.cumsum(marked[labels] & (labels >= 0))])
-        stops = np.cumsum([0, *(dim.size for dim in whole)])
-        held = before[stops[1:]] > before[stops[:-1]]
-        return {id(dim): dim for dim, holds in zip(whole, held.tolist(), strict=True) if holds}
 
     def dim(self, dim: Dim) -> int:
         return self._bits.get(id(dim), 0)
@@ -157,9 +150,10 @@ def _zeros(tape: Tape, of: _Families) -> dict[Value, int]:
             if operand not in found:
                 # parameters are set to zero; inputs and constants have no units
                 found[operand] = of.value(operand)
-        result = _keeps_zero(step, found, of)
-        for output in step.outputs:
-            found[output] = result & of.value(output)
+        asked = [of.value(output) for output in step.outputs]
+        # most hold no family that is asked about
+        result = _keeps_zero(step, found, of) if any(asked) else 0
+        found.update(zip(step.outputs, [result & families for families in asked], strict=True))
     return found
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prunescope.core.labels import Fixed, LabelSpace, Locked, Vector
-from prunescope.core.linear import TAKES_PARTS, TAKES_WHOLE, along, indices, linear
+from prunescope.core.linear import TAKES_ALL_PARTS, TAKES_PARTS, TAKES_WHOLE, along, indices, linear
 from prunescope.core.tape import Tape, Value
 
 UNREAD = "no operation of the run reads it"
@@ -48,11 +48,13 @@ def _origin(tape: Tape, value: Value) -> Value:
 
 
 def _read_as_a_whole(tape: Tape, value: Value) -> bool:
-    """Whether an operation that computes reads all of it, whatever others do."""
+    """Whether operations that compute read all of it, one by itself or each a part of it, whatever others do."""
     if value in tape.results:
         return True
     for position in tape.readers.get(value, ()):
         step = tape.steps[position]
+        if step.name in TAKES_ALL_PARTS and all(_read_as_a_whole(tape, output) for output in step.outputs):
+            return True
         if step.name in TAKES_PARTS:
             continue
         if step.name not in TAKES_WHOLE or _read_as_a_whole(tape, step.outputs[0]):

@@ -110,6 +110,10 @@ def viewed(space: LabelSpace, dims: Dims, before: tuple[int, ...], after: tuple[
         if len(old) == len(new) == 1:
             result.append(dims[old[0]])
             continue
+        if all(isinstance(dims[d], Fixed) for d in old):
+            fixed = next((dims[d] for d in old if before[d] != 1), ONE_INDEX)
+            result.extend(fixed if after[d] != 1 else ONE_INDEX for d in new)
+            continue
         sizes = [after[d] for d in new if after[d] != 1]
         merged = space.merge([dims[d] for d in old], [before[d] for d in old]) if old else ONE_INDEX
         parts = iter(space.split(merged, sizes) if sizes else ())
