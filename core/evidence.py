@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from prunescope.core.errors import BadInput
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.inputs import as_call
-from prunescope.core.measure import evaluating, products_visible
+from prunescope.core.measure import products_visible
+from prunescope.core.modes import evaluating
 from prunescope.core.preserve import Watch, preserved, uncompiled
 
 Loss: TypeAlias = Callable[[nn.Module, Any], Tensor]

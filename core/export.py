@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from prunescope.core.errors import BadInput, ExportFailed
 from prunescope.core.inputs import as_call, plain_output
-from prunescope.core.measure import evaluating
+from prunescope.core.modes import evaluating
 from prunescope.core.plan import Plan
 from prunescope.core.surgery import prune
 

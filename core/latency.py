@@ -13,9 +13,9 @@ from torch import nn
 from prunescope.core.cost import Quantity, Removed, ledger
 from prunescope.core.errors import MeasurementFailed
 from prunescope.core.graph import DependencyGraph
-from prunescope.core.measure import latency
 from prunescope.core.plan import plan_units
 from prunescope.core.surgery import prune
+from prunescope.core.timing import latency
 
 _QUANTITIES: tuple[Quantity, ...] = ("macs", "activations", "bytes")
 _GRID = (0.25, 0.5, 0.75, 1.0)  # where on the way from no cut to the largest one cuts are timed first

@@ -22,7 +22,9 @@ from torch.utils._pytree import tree_leaves
 from prunescope.core.errors import BadInput, TrainingFailed
 from prunescope.core.evidence import Loss
 from prunescope.core.inputs import as_call, plain_output
-from prunescope.core.measure import Cancel, Evaluate, accuracy, evaluating, keeping_mode
+from prunescope.core.measure import Evaluate, accuracy
+from prunescope.core.modes import evaluating, keeping_mode
+from prunescope.core.timing import Cancel
 
 Batches: TypeAlias = Iterable[Any] | Callable[[int], Iterable[Any]]
 """Batches that can be read anew each epoch, or a function of the epoch's number (from 0) that gives them."""

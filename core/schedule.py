@@ -12,10 +12,10 @@ from prunescope.core.cost import ledger
 from prunescope.core.errors import BadPlan
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.importance import Scores, score
-from prunescope.core.measure import latency
 from prunescope.core.plan import Plan
 from prunescope.core.surgery import Pruned, prune
 from prunescope.core.targets import COUNTED, plan
+from prunescope.core.timing import latency
 from prunescope.core.trace import trace
 
 

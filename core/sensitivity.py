@@ -22,10 +22,11 @@ from prunescope.core.cost import Quantity, ledger
 from prunescope.core.errors import BadInput, BadPlan, MeasurementFailed, PrunescopeError
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.importance import Scores
-from prunescope.core.measure import Cancel, Evaluate, accuracy
+from prunescope.core.measure import Evaluate, accuracy
 from prunescope.core.plan import Plan, cut_groups, fingerprint
 from prunescope.core.surgery import prune
 from prunescope.core.targets import plan
+from prunescope.core.timing import Cancel
 
 if TYPE_CHECKING:
     import pandas as pd

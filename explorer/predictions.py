@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from prunescope.core.errors import BadInput
 from prunescope.core.inputs import as_call, plain_output
-from prunescope.core.measure import evaluating
+from prunescope.core.modes import evaluating
 
 BATCH = 256  # examples that are run at once
 

@@ -20,7 +20,8 @@ from prunescope.core.evidence import INPUT_NORMS, Evidence, Loss, gathered
 from prunescope.core.graph import Side
 from prunescope.core.importance import Scores
 from prunescope.core.latency import LatencyModel, fit_latency
-from prunescope.core.measure import Evaluate, accuracy, latency, size_bytes
+from prunescope.core.measure import Evaluate, accuracy, size_bytes
+from prunescope.core.timing import latency
 from prunescope.explorer.jobs import Jobs, JobState, Progress
 from prunescope.explorer.predictions import examples_of, predicted_classes
 from prunescope.explorer.store import Store, Stored

@@ -14,12 +14,12 @@ from prunescope.core import DependencyGraph, score, trace
 from prunescope.core.errors import BadInput, BadPlan
 from prunescope.core.evidence import Loss
 from prunescope.core.importance import Scores
-from prunescope.core.measure import Cancel
 from prunescope.core.recovery import Epoch, distilled, fine_tune, no_logits
 from prunescope.core.recovery import recalibrate as measure_statistics
 from prunescope.core.schedule import prune_in_steps
 from prunescope.core.sensitivity import Cut, sensitivity
 from prunescope.core.sparsity import GroupSparsity
+from prunescope.core.timing import Cancel
 from prunescope.explorer.jobs import JobState, Point, Progress, Pull
 from prunescope.explorer.session import ORIGINAL, Session
 from prunescope.explorer.version import Sweep

@@ -10,8 +10,8 @@ from torch import nn
 
 from prunescope.core import DependencyGraph, Pruned
 from prunescope.core.graph import Side
-from prunescope.core.measure import Latency
 from prunescope.core.sensitivity import Cut
+from prunescope.core.timing import Latency
 
 
 @dataclass(frozen=True)

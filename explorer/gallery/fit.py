@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prunescope.core.measure import evaluating, keeping_mode
+from prunescope.core.modes import evaluating, keeping_mode
 from prunescope.explorer.gallery.data import Split, load
 
 BATCH_SIZE = 64

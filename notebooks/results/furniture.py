@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from notebooks.results.study import NoData, Task
-from prunescope.core.measure import evaluating
+from prunescope.core.modes import evaluating
 
 FOLDER = Path("/usr/share/sweethome3d/furniture")
 CLASSES = {

@@ -37,7 +37,7 @@ from notebooks.results.study import (
     trained_on,
 )
 from prunescope.core import trace
-from prunescope.core.measure import evaluating
+from prunescope.core.modes import evaluating
 from prunescope.core.recovery import distilled
 from prunescope.core.sparsity import GroupSparsity
 from prunescope.explorer.gallery.fit import digit_loss

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from notebooks.results.study import NoData, Task
-from prunescope.core.measure import evaluating
+from prunescope.core.modes import evaluating
 
 FILES = "orangecontrib/text/datasets"
 WORDS = 48  # of each text, from its beginning

@@ -24,10 +24,11 @@ from prunescope.core.errors import BadPlan
 from prunescope.core.evidence import Loss
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.importance import Scores, score
-from prunescope.core.measure import latency, macs, parameters
+from prunescope.core.measure import macs, parameters
 from prunescope.core.ranking import Scope
 from prunescope.core.recovery import Precision, fine_tune, recalibrate
 from prunescope.core.schedule import prune_in_steps
+from prunescope.core.timing import latency
 
 Rate = Callable[[DependencyGraph], Scores]
 Key = tuple[str, Scope | Literal[""], float, int]  # method, scope, speed-up, seed of a run

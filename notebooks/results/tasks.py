@@ -13,7 +13,7 @@ from torch.nn import functional
 from notebooks.results.furniture import dgcnn
 from notebooks.results.reuters import lstm
 from notebooks.results.study import Task
-from prunescope.core.measure import evaluating
+from prunescope.core.modes import evaluating
 from prunescope.explorer.gallery.data import Split, load
 from prunescope.explorer.gallery.fit import accuracy, digit_loss, shifted
 from prunescope.explorer.gallery.models import DigitsResNet, DigitsViT

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from prunescope.core import DependencyGraph, Plan, plan, plan_units, predicted, prune, score, trace
 from prunescope.core.errors import BadPlan, MeasurementFailed
 from prunescope.core.latency import fit_latency
-from prunescope.core.measure import latency, macs, parameters, size_bytes
+from prunescope.core.measure import macs, parameters, size_bytes
 from prunescope.core.ranking import ranking, structure
+from prunescope.core.timing import latency
 from tests.models import flattened
 
 X = torch.randn(2, 3, 16, 16)

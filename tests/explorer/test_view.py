@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from prunescope.core import DependencyGraph, plan, plan_units, predicted, score, trace
 from prunescope.core.cost import Cost
 from prunescope.core.graph import Side
-from prunescope.core.measure import Latency
 from prunescope.core.plan import cut_groups
+from prunescope.core.timing import Latency
 from prunescope.explorer import account, view
 from prunescope.explorer.locked import padlocks
 from prunescope.explorer.session import Session
