@@ -31,18 +31,25 @@ def without_values(
     if not hollow:
         return None
     if name in _SAME_SHAPE:
-        return _same_shape(name, *arguments)
+        return _same_shape(zeros, name, *arguments)
     return _OF_HOLLOW[name](zeros, *arguments, **keywords) if name in _OF_HOLLOW else None
 
 
-def _same_shape(name: str, x: Any, *others: Any) -> Tensor | None:
+def _same_shape(zeros: Zeros, name: str, x: Any, *others: Any) -> Tensor | None:
     """Zeros stand for zeros: the operand's own, unless another operand changes shape or type."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
         return None
     for other in others:
         if isinstance(other, complex) or (isinstance(other, Tensor) and not _fits_into(other, x)):
-            return None
+            return _of_second(zeros, name, x, *others)
     return x if name.endswith("_") else x.detach()
+
+
+def _of_second(zeros: Zeros, name: str, x: Tensor, y: Any, *rest: Any) -> Tensor | None:
+    """Zeros of the shape of the second operand, where the first has it for all its positions."""
+    if rest or name.endswith("_") or not isinstance(y, Tensor) or not x.dim() or not _fits_into(x, y):
+        return None
+    return zeros.laid_out_like(y)
 
 
 def _fits_into(other: Tensor, x: Tensor) -> bool:
@@ -56,7 +63,10 @@ def _fits_into(other: Tensor, x: Tensor) -> bool:
 _WIDE = (torch.float32, torch.float64)  # types in which statistics are of the type of what they are taken of
 _SAME_SHAPE = frozenset(
     f"aten.{name}{place}"
-    for name in ("relu", "gelu", "silu", "hardswish", "hardtanh", "sigmoid", "hardsigmoid", "add", "mul", "sub")
+    for name in (
+        *("relu", "gelu", "silu", "hardswish", "hardtanh", "sigmoid", "hardsigmoid", "tanh", "leaky_relu", "elu"),
+        *("add", "mul", "sub", "div", "neg", "exp", "rsqrt"),
+    )
     for place in ("", "_")
 )
 
@@ -143,6 +153,40 @@ def _softmax(zeros: Zeros, x: Tensor, dim: int, half_to_float: bool) -> Tensor |
     return None if half_to_float else x.detach()
 
 
+def _safe_softmax(zeros: Zeros, x: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor | None:
+    return x.detach() if dtype in (None, x.dtype) else None
+
+
+def _reduced(
+    zeros: Zeros, x: Tensor, dim: Sequence[int] | int | None = None, keepdim: bool = False, **options: Any
+) -> Tensor | None:
+    """One value for all along some dimensions, or along all of them."""
+    # what is laid out otherwise gives its layout to the result
+    if not x.is_floating_point() or not x.is_contiguous() or options.get("dtype") is not None:
+        return None
+    dims = range(x.dim()) if dim is None or dim == [] else [dim] if isinstance(dim, int) else dim
+    along = {d % x.dim() for d in dims} if x.dim() else set()
+    kept = [1 if d in along else size for d, size in enumerate(x.shape) if keepdim or d not in along]
+    return zeros.shaped(x, kept)
+
+
+def _norm(zeros: Zeros, x: Tensor, order: float = 2, *rest: Any, **options: Any) -> Tensor | None:
+    return _reduced(zeros, x, *rest, **options)
+
+
+def _padded(zeros: Zeros, x: Tensor, pad: Sequence[int], value: float = 0) -> Tensor | None:
+    if not x.is_contiguous():
+        return None
+    shape = [*x.shape]
+    for n, (low, high) in enumerate(zip(pad[::2], pad[1::2], strict=True)):
+        shape[-1 - n] += low + high
+    return zeros.shaped(x, shape) if min(shape) > 0 else None
+
+
+def _rolled(zeros: Zeros, x: Tensor, *rest: Any) -> Tensor | None:
+    return x.detach() if x.is_contiguous() else None
+
+
 def _attention(zeros: Zeros, query: Tensor, key: Tensor, value: Tensor, *rest: Any, **scores: Any) -> Any:
     n, heads, length, width = query.shape
     if key.shape != value.shape or (n, heads, width) != (*key.shape[:2], key.shape[3]) or key.dtype != query.dtype:
@@ -209,6 +253,13 @@ _OF_HOLLOW: dict[str, Callable[..., Tensor | tuple[Tensor, ...] | None]] = {
     "aten.native_batch_norm": _batch_norm,
     "aten.native_layer_norm": _layer_norm,
     "aten._softmax": _softmax,
+    "aten._safe_softmax": _safe_softmax,
+    "aten.mean": _reduced,
+    "aten.sum": _reduced,
+    "aten.amax": _reduced,
+    "aten.linalg_vector_norm": _norm,
+    "aten.constant_pad_nd": _padded,
+    "aten.roll": _rolled,
     "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
     "aten.max_pool2d_with_indices": _max_pool,
     "aten.max_pool3d_with_indices": _max_pool,

@@ -59,12 +59,39 @@ def sums() -> Iterator[Sample]:
         yield Sample(aten.add.Tensor, (x, other))
     yield Sample(aten.add.Tensor, (x.float(), x))
     yield Sample(aten.add.Tensor, (x[:1], x))
+    for small, large in ((t(2, 3, 1, 1), x), (t(5), x), (t(2, 3, 1, 1), t(2, 4, 5, 3).permute(0, 3, 1, 2)), (t(), x)):
+        yield Sample(aten.mul.Tensor, (small, large))
+    yield Sample(aten.mul.Tensor, (t(3, 1), t(1, 4)))
+
+
+def reductions() -> Iterator[Sample]:
+    """Along some dimensions and along all, of what lies in memory in its own order and in others."""
+    moved = t(2, 4, 5, 3).permute(0, 3, 1, 2)
+    for x in (t(2, 3, 4, 5), moved):
+        for keepdim in (True, False):
+            yield Sample(aten.mean.dim, (x, [2, -1], keepdim))
+            yield Sample(aten.sum.dim_IntList, (x, [1], keepdim))
+            yield Sample(aten.sum.dim_IntList, (x, [2], keepdim))
+            yield Sample(aten.mean.dim, (x, [], keepdim))
+            yield Sample(aten.amax.default, (x, [-1], keepdim))
+            yield Sample(aten.linalg_vector_norm.default, (x, 2.0, [1], keepdim))
+        yield Sample(aten.mean.default, (x,))
+        yield Sample(aten.mean.dim, (x, [1]), {"dtype": torch.float32})
+        yield Sample(aten.amax.default, (x,))
+        yield Sample(aten.linalg_vector_norm.default, (x,))
+
+
+def moves() -> Iterator[Sample]:
+    for x in (t(2, 3, 4, 5), t(2, 4, 5, 3).permute(0, 3, 1, 2)):
+        yield Sample(aten.constant_pad_nd.default, (x, [1, 2, 0, 3], 0.5))
+        yield Sample(aten.constant_pad_nd.default, (x, [-1, 0]))
+        yield Sample(aten.roll.default, (x, [1, -2], [2, 3]))
 
 
 def samples() -> list[Sample]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        calls = [*written(), *pools(), *attentions(), *copies(), *sums()]
+        calls = [*written(), *pools(), *attentions(), *copies(), *sums(), *reductions(), *moves()]
     return [*calls, *chain.from_iterable(reached().values())]
 
 
@@ -87,7 +114,7 @@ def test_what_stands_for_a_result_has_its_shape_and_type() -> None:
 def test_what_stands_for_a_result_lies_in_memory_as_torch_lays_it() -> None:
     """What can be viewed without a copy is so with and without values."""
     answered = set()
-    for call in (*attentions(), *copies(), *sums()):
+    for call in (*attentions(), *copies(), *sums(), *reductions(), *moves()):
         found = without_values(call.name, call.positional, call.keywords, hollow=True, zeros=Zeros())
         if found is None:
             continue
@@ -95,4 +122,4 @@ def test_what_stands_for_a_result_lies_in_memory_as_torch_lays_it() -> None:
         real = call.function(*call.positional, **call.keywords)
         mine, theirs = (tensors_in((result,))[0] for result in (found, real))
         assert mine.stride() == theirs.stride(), call
-    assert len(answered) == 4
+    assert len(answered) == 11
