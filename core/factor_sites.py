@@ -55,7 +55,7 @@ def factor_sites(space: LabelSpace, tape: Tape, held: frozenset[float]) -> dict[
             used[position].append(factor)
     lost: dict[float, list[Factor]] = defaultdict(list)
     for factor in space.factors:
-        if factor in reached and (factor.is_lost or not (factor.used or factor.is_rounded)):
+        if factor in reached and (factor.is_lost or not (factor.used or factor.is_answered)):
             lost[_base(factor)].append(factor)
     sites: dict[Factor, list[Site]] = {factor: [] for factor in space.factors if factor in reached}
     for position, step in enumerate(tape.steps if sites else ()):

@@ -106,7 +106,7 @@ class Factor:
     of_layer: AttributeKey | None = None  # size attribute of torch's layer that the code read for nothing else
     used: list[range] = field(default_factory=list)  # indices of the operations that products with it came apart into
     is_lost: bool = False  # the code has its value too, without its origin
-    is_rounded: bool = False  # to a size, so that it need be no factor
+    is_answered: bool = False  # it was rounded to a size, or compared, so that it need be no factor
 
 
 REPEATED = "it repeats a single index a fixed number of times"

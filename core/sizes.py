@@ -128,7 +128,7 @@ class SizeFloat(float):
     def __floor__(self) -> int:
         if self.sides is None:
             return floor(_plain_float(self))
-        self._is_rounded()
+        self._is_answered()
         return SizeInt(floor(_plain_float(self)), Derived("//", *self.sides))
 
     __trunc__ = __floor__
@@ -136,7 +136,7 @@ class SizeFloat(float):
     def __ceil__(self) -> int:
         if self.sides is None:
             return ceil(_plain_float(self))
-        self._is_rounded()
+        self._is_answered()
         left, right = self.sides
         below = Derived("//", Derived("-", Literal(0), left), right)
         return SizeInt(ceil(_plain_float(self)), Derived("-", Literal(0), below))
@@ -147,9 +147,9 @@ class SizeFloat(float):
     def __int__(self) -> int:
         return int(self.__floor__()) if self.sides is not None else int(_plain_float(self))
 
-    def _is_rounded(self) -> None:
+    def _is_answered(self) -> None:
         for factor in self.factors:
-            factor.is_rounded = True
+            factor.is_answered = True
 
     def __float__(self) -> float:
         for factor in self.factors:
@@ -169,6 +169,19 @@ def _product(name: str) -> Callable[[SizeFloat, Any], Any]:
 
     return method
 
+
+def _comparison(name: str) -> Callable[[SizeFloat, Any], Any]:
+    compare = getattr(float, name)
+
+    def method(self: SizeFloat, other: Any) -> Any:
+        self._is_answered()
+        return compare(_plain_float(self), other)
+
+    return method
+
+
+for _name in ("lt", "le", "gt", "ge"):
+    setattr(SizeFloat, f"__{_name}__", _comparison(f"__{_name}__"))
 
 for _name in ("mul", "truediv", "pow"):
     for _side in ("", "r"):

@@ -132,7 +132,7 @@ def _means(tape: Tape, sites: Iterable[Site]) -> dict[Site, Statistic]:
 
 def _has_to_stay(tape: Tape, factor: Factor) -> bool:
     """Whether a size of which a factor was made, no step knows which, must not change."""
-    needed = factor.certain and not (factor.is_rounded and not factor.used)
+    needed = factor.certain and not (factor.is_answered and not factor.used)
     return needed and not isinstance(factor.expression, OfAttribute) and matters(tape, factor.operation)
 
 

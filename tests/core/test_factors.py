@@ -180,6 +180,15 @@ class ScaledTwice(Scaled):
         return self.head((self.q(x) * factor @ (self.k(x) * (other or factor)).mT).softmax(-1) @ self.v(x))
 
 
+class SplitWhereLarge(nn.Conv2d):
+    """Takes what would need much memory in two parts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] * x.shape[2] * x.shape[3] * 4 / 1024**2 > 2:
+            return torch.cat([super().forward(part) for part in x.chunk(2, 2)], 2)
+        return super().forward(x)
+
+
 class OfACell(nn.Module):
     """A recurrent cell that is given its state, with a factor of its hidden size."""
 
@@ -208,6 +217,11 @@ MODELS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     "fan-ins, the one the root of the other": lambda: (EqualisedConvolutions(), torch.randn(2, 3, 8, 8)),
     "used twice, once as a plain number": lambda: (ScaledTwice(lambda width: (width**-0.25, float)), rows()),
     "rounded and used": lambda: (ScaledTwice(lambda width: (2 / width, math.floor)), rows()),
+    "compared and used": lambda: (ScaledTwice(lambda width: (2 / width, lambda factor: factor > 1)), rows()),
+    "compared": lambda: (
+        nn.Sequential(nn.Conv2d(3, 16, 1), nn.ReLU(), SplitWhereLarge(16, 8, 1), nn.ReLU(), nn.Conv2d(8, 3, 1)),
+        torch.randn(2, 3, 8, 8),
+    ),
     "a cell's own sizes": lambda: (OfACell(), torch.randn(2, 5)),
     "learned queries": lambda: (LearnedQueries(), rows()),
 }
