@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from functools import cache, partial
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from prunescope.core.expressions import AttributeKey, Entry, Field, OfAttribute, Variable
-from prunescope.core.holders import Variables, attributes_of, held_inside, slot_names
+from prunescope.core.expressions import AttributeKey, Entry, Field, OfAttribute, Step, Variable
+from prunescope.core.holders import Variables, attributes_of, entries_of, held_inside, slot_names
 from prunescope.core.sizes import NumPysSizeInt, SizeInt, sequence_like
 
 
@@ -127,15 +127,17 @@ class _Memory:
 
     def _remember_inside(self, value: Any, key: AttributeKey) -> None:
         """What a dictionary, a plain object or a function holds, be it an entry of a list or by itself."""
-        inner = _inside(value)
-        if inner is None or id(value) in self._seen or len(key.trail) >= _DEEP:
-            return
-        self._seen.add(id(value))
-        if inner is not value and hasattr(value, "__dict__") and not isinstance(value, FunctionType | partial):
-            self._remember_class(inner, type(value))
-        step: Any = Variable if isinstance(inner, Variables) else Entry if inner is value else Field
-        names = [name for name in inner if inner is value or name not in _NO_SIZES]
-        self._remember(inner, names, lambda name: key._replace(trail=(*key.trail, step(name))))
+        inside = _insides(value) if id(value) not in self._seen and len(key.trail) < _DEEP else ()
+        self._seen.update([id(value)] if inside else [])
+        for step, inner in inside:
+            if step is Field and hasattr(value, "__dict__") and not isinstance(value, partial):
+                self._remember_class(inner, type(value))
+            names = [name for name in inner if step is not Field or name not in _NO_SIZES]
+            self._remember(inner, names, partial(_inner_key, key, step))
+
+
+def _inner_key(key: AttributeKey, step: Callable[[Any], Step], name: Any) -> AttributeKey:
+    return key._replace(trail=(*key.trail, step(name)))
 
 
 def _class_sizes(kind: Any) -> Mapping[str, Any]:
@@ -185,20 +187,26 @@ def _is_named_tuple(value: Any) -> bool:
     return isinstance(value, tuple) and hasattr(value, "_make")
 
 
-def _inside(value: Any) -> MutableMapping[Any, Any] | None:
-    """What a dictionary, a plain object (a configuration) or a function holds; None for what is none of these."""
+def _insides(value: Any) -> Sequence[tuple[Callable[[Any], Step], MutableMapping[Any, Any]]]:
+    """What a dictionary, a plain object (a configuration) or a function holds, and the step to one of it.
+
+    Nothing for what is none of these. A dictionary of a class of its own may have attributes beside its entries.
+    """
     if isinstance(value, FunctionType):
         own = value.__module__.split(".")[0] != "torch"
-        return Variables(value) if own and (value.__closure__ or value.__defaults__ or value.__kwdefaults__) else None
+        holds = own and (value.__closure__ or value.__defaults__ or value.__kwdefaults__)
+        return [(Variable, Variables(value))] if holds else ()
     if isinstance(value, dict):
         # a long one is a vocabulary, or some other table of numbers that are no sizes
-        return value if len(value) <= _MANY else None
+        entries = [(Entry, entries_of(value))] if len(value) <= _MANY else []
+        attributes = getattr(value, "__dict__", value)
+        return entries if attributes is value else [*entries, (Field, attributes)]
     if isinstance(value, nn.Module | Tensor | type | Enum):
-        return None
+        return ()
     if isinstance(value, partial):
-        return attributes_of(value)
+        return [(Field, attributes_of(value))]
     kind: Any = type(value)
     maker = kind.__module__.split(".")[0]
     if maker in ("torch", "builtins") or (callable(value) and maker in sys.stdlib_module_names):
-        return None
-    return attributes_of(value) if hasattr(value, "__dict__") or slot_names(kind) else None
+        return ()
+    return [(Field, attributes_of(value))] if hasattr(value, "__dict__") or slot_names(kind) else ()

@@ -28,6 +28,33 @@ def attributes_of(holder: Any) -> MutableMapping[Any, Any]:
     return vars(holder) if hasattr(holder, "__dict__") else _Slots(holder)
 
 
+def entries_of(holder: dict[Any, Any]) -> MutableMapping[Any, Any]:
+    """What a dictionary holds, to be read and changed as it is held: also where its class refuses."""
+    return holder if type(holder) is dict else _Entries(holder)
+
+
+class _Entries(MutableMapping[Any, Any]):
+    """The entries of a dictionary whose class may have ways of its own."""
+
+    def __init__(self, holder: dict[Any, Any]) -> None:
+        self._holder = holder
+
+    def __getitem__(self, key: Any) -> Any:
+        return dict.__getitem__(self._holder, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        dict.__setitem__(self._holder, key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        dict.__delitem__(self._holder, key)
+
+    def __iter__(self) -> Iterator[Any]:
+        return dict.__iter__(self._holder)
+
+    def __len__(self) -> int:
+        return dict.__len__(self._holder)
+
+
 class _Slots(MutableMapping[str, Any]):
     """The attributes of an object whose class names them in `__slots__`."""
 

@@ -54,6 +54,21 @@ def _unpacked(
     return padded.transpose(0, 1) if batch_first else padded, lengths
 
 
+def _padded_sequences(
+    sequences: Sequence[Tensor], batch_first: bool = False, padding: float = 0.0, side: str = "right"
+) -> Tensor | None:
+    # what cannot be padded is for torch to say
+    if side not in ("right", "left") or not sequences or not all(x.dim() for x in sequences):
+        return None
+    longest = max(x.shape[0] for x in sequences)
+    padded = []
+    for x in sequences:
+        missing = longest - x.shape[0]
+        around = (missing, 0) if side == "left" else (0, missing)
+        padded.append(torch.nn.functional.pad(x, (*[0] * (2 * x.dim() - 2), *around), value=padding))
+    return torch.stack(padded, 0 if batch_first else 1)
+
+
 def _feature_dropout(x: Tensor, p: float, training: bool) -> Tensor | None:
     return x * _kept_features(x, p) if training and x.dim() > 2 and p < 1 else None
 
@@ -80,6 +95,7 @@ _REWRITTEN: Mapping[str, Callable[..., Any]] = {
     "feature_dropout": _feature_dropout,
     "feature_dropout_": _feature_dropout_in_place,
     "pad": _circular_pad,
+    "pad_sequence": _padded_sequences,
     "tensor_split": _even_split,
     "_pad_packed_sequence": _unpacked,
 }

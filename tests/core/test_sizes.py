@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter, itemgetter
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -100,6 +101,37 @@ def test_sizes_in_tuples_and_config_objects_are_repaired_where_they_are_held() -
     assert result.model.config.depth == 6
     assert model.config.widths == (6, 10)
     assert type(model.config.widths[0]) is int
+
+
+@pytest.mark.parametrize("read", [attrgetter("widths"), itemgetter("widths")])
+def test_a_size_that_a_dictionary_holds_twice_is_repaired_in_both_places(read: Callable[[Any], Any]) -> None:
+    class Config(dict[str, Any]):
+        def __init__(self, **entries: Any) -> None:
+            super().__init__(**entries)
+            vars(self).update(entries)
+
+    class Split(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.config = Config(widths=(6, 10), depth=6)
+            self.a, self.b, self.c = nn.Linear(4, 16), nn.Linear(6, 3), nn.Linear(10, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            left, right = self.a(x).split(read(self.config), dim=-1)
+            return self.b(left) + self.c(right)
+
+    model = Split().eval()
+    graph = trace(model, torch.randn(2, 4))
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert result.model.config == {"widths": (3, 5), "depth": 6}
+    assert vars(result.model.config) == result.model.config
+    assert {str(repair) for repair in result.repairs if "widths" in str(repair)} == {
+        f"{held}[{n}] {before} -> {after}"
+        for held in ("config.widths", "config['widths']")
+        for n, (before, after) in enumerate(((6, 3), (10, 5)))
+    }
+    assert model.config["widths"] == model.config.widths == (6, 10)
+    assert type(model.config.widths[0]) is type(model.config["widths"][0]) is int
 
 
 def test_sizes_in_dictionaries_are_repaired_where_they_are_held() -> None:

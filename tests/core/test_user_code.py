@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -165,6 +165,27 @@ class OwnAttributes(dict[str, int]):
         self.__dict__ = self
 
 
+class AlsoAttributes(dict[str, int]):
+    """Its entries are attributes too, each held a second time."""
+
+    def __init__(self, **entries: int) -> None:
+        super().__init__(**entries)
+        for name, value in entries.items():
+            setattr(self, name, value)
+
+
+class Refusing(dict[str, int]):
+    """Its entries cannot be set."""
+
+    __getattr__ = dict.__getitem__
+
+    def __setitem__(self, name: str, value: int) -> None:
+        raise TypeError(f"{name} is frozen")
+
+    def __reduce__(self) -> Any:
+        return Refusing, (dict(self),)
+
+
 @dataclass(frozen=True)
 class Frozen:
     width: int
@@ -297,11 +318,18 @@ def filled_up(m: Any, x: Tensor) -> Tensor:
     return m.out(m.next(x).relu())
 
 
+def padded_sequences(m: Any, x: Tensor, side: str) -> Tensor:
+    sequences = [*m.a(x).split([4, 3])]
+    return m.out(rnn.pad_sequence(sequences, batch_first=True, padding_value=0.5, padding_side=side).relu())
+
+
 CODE: dict[str, Build] = {
     **{
         f"sizes in {name}": configured(config)
         for name, config in (
             ("a dictionary that is its own attributes", OwnAttributes),
+            ("a dictionary with its entries as attributes too", AlsoAttributes),
+            ("a dictionary that refuses to be written", Refusing),
             ("a frozen dataclass", Frozen),
             ("a frozen dataclass with slots", FrozenSlots),
             ("a named tuple", Named),
@@ -414,6 +442,12 @@ CODE: dict[str, Build] = {
         out=nn.Linear(12, 3),
         state=(torch.randn(1, 2, 12), torch.randn(1, 2, 12)),
     ),
+    **{
+        f"sequences padded {'on the left' if side == 'left' else 'on the right'}": vectors(
+            partial(padded_sequences, side=side), torch.randn(7, 12), a=nn.Linear(12, 16), out=nn.Linear(16, 3)
+        )
+        for side in ("left", "right")
+    },
     "circular padding": image(
         lambda m, x: m.b(functional.pad(m.a(x), (2, 1, 1, 0), mode="circular")),
         a=nn.Conv2d(3, 16, 3, padding=1, padding_mode="circular"),
