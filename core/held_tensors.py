@@ -1,10 +1,11 @@
-"""The tensors that a model's modules hold, by name."""
+"""The tensors that a model's modules hold, by name, and the containers that hold what a run may change."""
 
 from __future__ import annotations
 
 import dis
 import re
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from functools import cache
 from inspect import unwrap
 from types import CodeType, FunctionType
@@ -45,6 +46,27 @@ def tensor_attributes(modules: Mapping[str, nn.Module]) -> list[tuple[str, Tenso
 
 
 _HOLDING = frozenset((Tensor, tuple, list, dict))
+
+
+def held_containers(modules: Iterable[nn.Module]) -> list[Any]:
+    """Lists, dictionaries, sets and queues that modules hold as attributes, and those inside them."""
+    waiting: list[Any] = [
+        value
+        for module in modules
+        for name, value in vars(module).items()
+        if name not in OWN_ATTRIBUTES and isinstance(value, _CONTAINERS)
+    ]
+    found: dict[int, Any] = {}
+    while waiting:
+        held = waiting.pop()
+        if id(held) not in found:
+            found[id(held)] = held
+            inside = held.values() if isinstance(held, dict) else held
+            waiting += [value for value in inside if isinstance(value, _CONTAINERS)]
+    return [held for held in found.values() if not isinstance(held, tuple)]
+
+
+_CONTAINERS = (list, dict, set, deque, tuple)
 
 
 def asks_for_its_mode(module: nn.Module) -> bool:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from prunescope.core.held_tensors import tensor_attributes
+from prunescope.core.held_tensors import held_containers, tensor_attributes
 
 
 class Watch(TorchDispatchMode):
@@ -54,6 +54,8 @@ def collector_paused() -> Iterator[None]:
 def preserved(model: nn.Module, unversioned: bool = False, watched: bool = False) -> Iterator[None]:
     """Restore modules' attributes, mode, buffers and frozen vectors, and the random generators, on the way out.
 
+    Lists, dictionaries and sets among the attributes are filled again with what they held.
+
     Args:
         model: What is run inside.
         unversioned: Whether other tensors than buffers may be written into, or by ways that torch does not count
@@ -69,6 +71,7 @@ def preserved(model: nn.Module, unversioned: bool = False, watched: bool = False
         for module in modules
         for names in (module.__dict__, module._parameters, module._buffers, module._modules)
     ]
+    containers = [(held, _copied(held)) for held in held_containers(modules)]
     # a tensor may be given other memory too (`weight.data = ...`), which no version counts
     memory: list[tuple[Tensor, Tensor]] = [
         (tensor, tensor.detach())
@@ -99,6 +102,8 @@ def preserved(model: nn.Module, unversioned: bool = False, watched: bool = False
                 # most registries are empty, and stay so
                 if names or before:
                     _restore(names, before)
+            for held_by_name, contents in containers:
+                _refill(held_by_name, contents)
             for tensor, own in memory:
                 if tensor.data_ptr() != own.data_ptr() or tensor.shape != own.shape:
                     tensor.data = own
@@ -173,3 +178,16 @@ def _restore(now: dict, before: dict) -> None:  # type: ignore[type-arg]
         return
     now.clear()
     now.update(before)
+
+
+def _copied(container: Any) -> Any:
+    """What it holds, in a plain container."""
+    return dict(container) if isinstance(container, dict) else [*container]
+
+
+def _refill(container: Any, before: Any) -> None:
+    if isinstance(container, dict):
+        _restore(container, before)
+    elif len(container) != len(before) or not all(map(operator.is_, container, before)):
+        container.clear()
+        (container.update if isinstance(container, set) else container.extend)(before)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -75,6 +77,33 @@ def test_the_model_is_left_exactly_as_it_was_found() -> None:
     assert torch.equal(state, torch.random.get_rng_state())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_what_a_run_puts_into_containers_is_taken_out_again() -> None:
+    class Keeping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.out = nn.Linear(4, 16), nn.Linear(16, 3)
+            self.parts: list[Any] = ["first", {"calls": 0}]
+            self.shapes: set[tuple[int, ...]] = set()
+            self.last: deque[Any] = deque([1, 2], maxlen=2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.a(x).relu()
+            self.parts[0] = x
+            self.parts[1]["calls"] += 1
+            self.shapes.add(tuple(x.shape))
+            self.last.append(x)
+            return self.out(x)
+
+    model = Keeping().eval()
+    graph = trace(model, torch.randn(2, 4))
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+    for left in (model, result.model):
+        assert left.parts == ["first", {"calls": 0}]
+        assert left.shapes == set()
+        assert left.last == deque([1, 2])
+    assert result.model.parts is not model.parts
 
 
 def test_the_model_is_left_as_it_was_where_it_fails() -> None:
