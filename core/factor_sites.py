@@ -74,8 +74,8 @@ def factor_sites(space: LabelSpace, tape: Tape, held: frozenset[float]) -> dict[
 
 
 def _base(factor: Factor) -> float:
-    """The number of which the code made a power."""
-    return factor.value / factor.times if factor.times > 0 else factor.value
+    """The number of which the code made a power, without its sign."""
+    return abs(factor.value / factor.times) if factor.times else abs(factor.value)
 
 
 def _factor_of(
@@ -96,12 +96,12 @@ def _factor_of(
 
 
 def _multiplied_by(step: Step) -> float | None:
-    """The number that a tensor is multiplied by; None where the step does not do so."""
+    """The number that a tensor is multiplied by, without its sign; None where the step does not do so."""
     if len(step.operands) != 1 or step.name.removesuffix("_") not in ("aten.mul", "aten.div"):
         return None
     number = next((value for value in step.arguments[:2] if not isinstance(value, Slot)), None)
-    if not isinstance(number, int | float) or number <= 0:
+    if not isinstance(number, int | float) or not number:
         return None
     if step.name.startswith("aten.mul"):
-        return float(number)
-    return 1 / number if isinstance(step.arguments[0], Slot) else None
+        return abs(float(number))
+    return 1 / abs(number) if isinstance(step.arguments[0], Slot) else None

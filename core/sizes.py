@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from fractions import Fraction
-from math import ceil, floor, inf
+from math import ceil, floor, inf, isfinite
 from types import FrameType
 from typing import Any, Protocol
 
@@ -159,6 +159,9 @@ class SizeFloat(float):
     def __abs__(self) -> SizeFloat:
         return SizeFloat.of(abs(_plain_float(self)), self.factors)
 
+    def __neg__(self) -> SizeFloat:
+        return SizeFloat.of(-_plain_float(self), self.factors)
+
 
 def _product(name: str) -> Callable[[SizeFloat, Any], Any]:
     compute = getattr(float, name)
@@ -206,14 +209,16 @@ def _quotient(left: Any, right: Any) -> Any:
     return SizeFloat.of(value, heard, (numerator, denominator))
 
 
-def _share(size: SizeInt, of: float) -> float:
+def _share(size: SizeInt, of: float) -> Any:
     """`size * of`"""
     value = _plain(size) * of
+    # most shares are rounded to a size
+    heard = _became_factor(size, 1 / of, certain=False) if of and isfinite(of) else ()
     share = Fraction(of).limit_denominator(_FINEST) if 0 <= of < inf else None
     if share is None or float(share) != of:
-        return value
+        return SizeFloat.of(value, heard)
     times = Derived("*", size.expression, Literal(share.numerator))
-    return SizeFloat.of(value, (), (times, Literal(share.denominator)))
+    return SizeFloat.of(value, heard, (times, Literal(share.denominator)))
 
 
 _FINEST = 1000  # denominator of a share that was written as a decimal fraction
