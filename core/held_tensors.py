@@ -49,10 +49,15 @@ _HOLDING = frozenset((Tensor, tuple, list, dict))
 
 
 def held_containers(modules: Iterable[nn.Module]) -> list[Any]:
-    """Lists, dictionaries, sets and queues that modules hold as attributes, and those inside them."""
+    """Lists, dictionaries, sets and queues that modules hold as attributes, and those inside them.
+
+    Torch's own layers, most of a model, write into none.
+    """
+    kinds: list[tuple[nn.Module, Any]] = [(module, type(module)) for module in modules]
     waiting: list[Any] = [
         value
-        for module in modules
+        for module, kind in kinds
+        if not _is_torchs(kind)
         for name, value in vars(module).items()
         if name not in OWN_ATTRIBUTES and isinstance(value, _CONTAINERS)
     ]
@@ -64,6 +69,11 @@ def held_containers(modules: Iterable[nn.Module]) -> list[Any]:
             inside = held.values() if isinstance(held, dict) else held
             waiting += [value for value in inside if isinstance(value, _CONTAINERS)]
     return [held for held in found.values() if not isinstance(held, tuple)]
+
+
+@cache
+def _is_torchs(kind: type[nn.Module]) -> bool:
+    return kind.__module__.startswith("torch.nn.modules.")
 
 
 _CONTAINERS = (list, dict, set, deque, tuple)
