@@ -89,7 +89,7 @@ def _convolution(
         return None
     channels = weight.shape[1] * groups if transposed else weight.shape[0]
     stride, padding, dilation, output_padding = (
-        _each(values, x.dim() - 2) for values in (stride, padding, dilation, output_padding)
+        for_each(values, x.dim() - 2) for values in (stride, padding, dilation, output_padding)
     )
     sizes = []
     for d, (size, kernel) in enumerate(zip(x.shape[2:], weight.shape[2:], strict=True)):
@@ -223,18 +223,18 @@ def _pooled(
     sizes = []
     steps = (kernel, stride or kernel, padding, dilation)
     for size, window, step, pad, spread in zip(
-        x.shape[-rank:], *(_each(values, rank) for values in steps), strict=True
+        x.shape[-rank:], *(for_each(values, rank) for values in steps), strict=True
     ):
         room = size + 2 * pad - spread * (window - 1) - 1
         count = (room + (step - 1 if ceil else 0)) // step + 1
         # a last window begins inside the values or the padding before them
         sizes.append(count - 1 if ceil and (count - 1) * step >= size + pad else count)
     # what does not fit is for the operation to say
-    fits = min(sizes) >= 1 and all(2 * p <= k for p, k in zip(_each(padding, rank), kernel, strict=True))
+    fits = min(sizes) >= 1 and all(2 * p <= k for p, k in zip(for_each(padding, rank), kernel, strict=True))
     return (*x.shape[:-rank], *sizes) if fits and x.dim() > rank else None
 
 
-def _each(values: Sequence[int], rank: int) -> Sequence[int]:
+def for_each(values: Sequence[int], rank: int) -> Sequence[int]:
     """One number stands for all dimensions."""
     return [*values] * rank if len(values) == 1 else values
 

@@ -312,6 +312,16 @@ _GROUPS: dict[str, tuple[int, str, int]] = {
 }
 
 
+def _read_positions(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    """Adaptive pools and interpolation: the sizes of the last dimensions, some of which may have units."""
+    asked: Any = args[1] if len(args) > 1 else kwargs["output_size"]
+    pooled = result if isinstance(result, Tensor) else result[0]
+    sizes = [asked] if isinstance(asked, int) else asked or ()
+    for size, dim in zip(sizes, calls.labels(pooled)[pooled.dim() - len(sizes) :], strict=True):
+        if size is not None and not isinstance(dim, Fixed):
+            calls.use(expression_of(size), dim, name)
+
+
 def _read_unflatten(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
     at = args[1] if len(args) > 1 else kwargs["dim"]
     asked = args[2] if len(args) > 2 else kwargs["sizes"]
@@ -373,6 +383,13 @@ _ARITHMETIC = (
     *("rsub", "__rsub__", "__rtruediv__", "__rpow__", "__rdiv__"),
 )
 
+_TO_SIZES = (
+    *(f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)),
+    *(f"{kind}{n}d" for kind in ("upsample_nearest", "_upsample_nearest_exact") for n in (1, 2, 3)),
+    *("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d"),
+    *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
+)
+
 _Reader = Callable[[SizeCalls, str, tuple[Any, ...], dict[str, Any], Any], None]
 
 _READERS: dict[str, _Reader] = {
@@ -385,6 +402,7 @@ _READERS: dict[str, _Reader] = {
     "pad": _read_pad,
     **dict.fromkeys(("layer_norm", "rms_norm"), _read_norm),
     **dict.fromkeys(_GROUPS, _read_groups),
+    **dict.fromkeys(_TO_SIZES, _read_positions),
     **dict.fromkeys(_ARITHMETIC, _read_factor),
     **dict.fromkeys(("split", "split_with_sizes"), _read_split),
     **dict.fromkeys(

@@ -11,6 +11,7 @@ from prunescope.core.labels import CHANNEL_GROUPS, NEIGHBOURS, POSITIONS, Dim, D
 from prunescope.core.rules.contraction import convolved
 from prunescope.core.rules.elementwise import joined
 from prunescope.core.rules.table import Call, operation_name, register
+from prunescope.core.shapes import for_each
 
 FACTOR = "the code asks for this factor"
 OFFSETS = "its indices are places where the input is read"
@@ -34,16 +35,43 @@ OFFSETS = "its indices are places where the input is read"
     "aten.upsample_trilinear3d",
 )
 def spatial(call: Call) -> Sequence[Dims]:
-    """(..., C, *positions): batch and channels pass, the positions change. The name says how many there are."""
+    """(..., C, *positions): batch and channels pass, the positions change. The name says how many there are.
+
+    A dimension of the positions whose every index is made of itself alone passes too.
+    """
     found = re.search(r"(\d)d", operation_name(call.function))
     assert found is not None
     count = int(found[1])
     operands = [call.labels(tensor) for tensor in call.tensors]
+    first = len(operands[0]) - count
+    passing = [*range(first), *(first + n for n, alone in enumerate(_made_of_themselves(call, count)) if alone)]
     for dims in operands:
-        for dim in dims[-count:]:
-            call.space.lock(dim, NEIGHBOURS)
-    before = [joined(call.space, [dims[d] for dims in operands]) for d in range(len(operands[0]) - count)]
-    return [(*before, *(POSITIONS for _ in range(count)))] * len(call.outputs)
+        for d in range(first, first + count):
+            if d not in passing:
+                call.space.lock(dims[d], NEIGHBOURS)
+    after = [
+        joined(call.space, [dims[d] for dims in operands]) if d in passing else POSITIONS for d in range(first + count)
+    ]
+    return [tuple(after)] * len(call.outputs)
+
+
+def _made_of_themselves(call: Call, count: int) -> list[bool]:
+    """For each dimension of the positions whether index k of the result is made of index k of the operand alone."""
+    asked = call.arguments
+    if len(call.tensors) > 1 or len(call.outputs) > 1:
+        # places in all the positions are read or told of
+        alone = [False] * count
+    elif "kernel_size" in asked:
+        kernel, stride = asked["kernel_size"], asked["stride"] or asked["kernel_size"]
+        alone = [k == step == 1 for k, step in zip(for_each(kernel, count), for_each(stride, count), strict=True)]
+    elif "padding" in asked:
+        pad = asked["padding"]
+        alone = [not any(pad[2 * n : 2 * n + 2]) for n in reversed(range(count))]
+    else:
+        scales = [value for name, value in asked.items() if name.startswith("scales")] or [None] * count
+        alone = [scale in (None, 1.0) for scale in scales]
+    sizes = zip(call.tensors[0].shape[-count:], call.outputs[0].shape[-count:], strict=True)
+    return [is_alone and before == after for is_alone, (before, after) in zip(alone, sizes, strict=True)]
 
 
 @register("aten.im2col")

@@ -356,7 +356,7 @@ def _reductions() -> Iterator[Sample]:
     yield sample(aten.linalg_cholesky_ex, square @ square.mT)
 
 
-def _positions() -> Iterator[Sample]:
+def _pools() -> Iterator[Sample]:
     for name, rank in (
         ("max_pool2d_with_indices", 2),
         ("max_pool3d_with_indices", 3),
@@ -365,6 +365,9 @@ def _positions() -> Iterator[Sample]:
         ("avg_pool3d", 3),
     ):
         yield sample(getattr(aten, name), t(4, 6, *[8] * rank), [3], [1], [1])
+        # rows that are apart from each other, or every second one
+        for step in (1, 2):
+            yield sample(getattr(aten, name), t(4, 6, *[8] * rank), [1, *[3] * (rank - 1)], [step, *[2] * (rank - 1)])
     for name, rank in (
         ("_adaptive_avg_pool2d", 2),
         ("_adaptive_avg_pool3d", 3),
@@ -372,6 +375,10 @@ def _positions() -> Iterator[Sample]:
         ("adaptive_max_pool3d", 3),
     ):
         yield sample(getattr(aten, name), t(4, 6, *[8] * rank), [8, *[3] * (rank - 1)])
+
+
+def _positions() -> Iterator[Sample]:
+    yield from _pools()
     yield sample(aten.max_unpool2d, t(4, 6, 3, 3), torch.randint(36, (4, 6, 3, 3)), (6, 6))
     yield sample(
         aten.max_unpool3d, t(4, 6, 2, 2, 2), torch.randint(64, (4, 6, 2, 2, 2)), (4, 4, 4), (2, 2, 2), (0, 0, 0)

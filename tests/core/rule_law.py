@@ -216,6 +216,10 @@ def _output_size(case: Labelled, left: Left) -> Mapping[str, Any]:
     return dict.fromkeys(("size", "shape"), left.output(0))
 
 
+def _positions(case: Labelled, left: Left) -> Mapping[str, Any]:
+    return {"output_size": left.output(0)[2:]}
+
+
 def _slice_bounds(case: Labelled, left: Left) -> Mapping[str, Any]:
     if not case.space.slices:
         return {}
@@ -276,6 +280,13 @@ _SIZES: Mapping[str, Callable[[Labelled, Left], Mapping[str, Any]]] = {
     **dict.fromkeys(
         ("aten.view", "aten._unsafe_view", "aten.reshape", "aten._reshape_copy", "aten.expand"), _output_size
     ),
+    **{f"aten._adaptive_avg_pool{rank}d": _positions for rank in (2, 3)},
+    **{
+        f"aten.{kind}{rank}d": _positions
+        for kind in ("upsample_nearest", "_upsample_nearest_exact")
+        for rank in (1, 2, 3)
+    },
+    **{f"aten._upsample_{kind}2d_aa": _positions for kind in ("bilinear", "bicubic")},
     "aten.repeat": _repeats,
     "aten.slice": _slice_bounds,
     **dict.fromkeys(("aten.split", "aten.unsafe_split"), _split_size),

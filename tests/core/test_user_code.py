@@ -448,6 +448,21 @@ CODE: dict[str, Build] = {
         )
         for side in ("left", "right")
     },
+    **{
+        f"channels that a pool leaves apart, {name}": image(
+            lambda m, x: m.out(m.pool(m.b(m.a(x).relu()).relu().permute(0, 3, 1, 2)).flatten(2)),
+            a=nn.Conv2d(3, 16, 3),
+            b=nn.Conv2d(16, 32, 3),
+            pool=pool,
+            out=nn.Linear(32, 4),
+        )
+        for name, pool in (
+            ("whatever their number", nn.AdaptiveAvgPool2d((None, 1))),
+            ("by their number", nn.AdaptiveAvgPool2d((32, 1))),
+            ("one by one", nn.AvgPool2d((1, 4))),
+            ("resized", nn.Upsample(size=(32, 1))),
+        )
+    },
     "circular padding": image(
         lambda m, x: m.b(functional.pad(m.a(x), (2, 1, 1, 0), mode="circular")),
         a=nn.Conv2d(3, 16, 3, padding=1, padding_mode="circular"),
