@@ -66,7 +66,7 @@ def gathered(
         for name, p in graph.record.parameters.items()
         if not p.is_buffer and (p.tensor.is_floating_point() or p.tensor.is_complex())
     }
-    with preserved(model), evaluating(model), uncompiled():
+    with preserved(model, graph.record.writes_parameters), evaluating(model), uncompiled():
         return _KINDS[kind](model, tensors, batches, loss or _only_run, asked)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
 from math import isclose
+from typing import Any
 
 from prunescope.core.expressions import Expression, OfDim, attributes_in, dims_in
 from prunescope.core.labels import Factor, Fixed, LabelSpace
@@ -59,9 +60,10 @@ def factor_sites(space: LabelSpace, tape: Tape, held: frozenset[float]) -> dict[
             lost[_base(factor)].append(factor)
     sites: dict[Factor, list[Site]] = {factor: [] for factor in space.factors if factor in reached}
     for position, step in enumerate(tape.steps if sites else ()):
-        number = _multiplied_by(step)
-        if number is None:
+        multiplied = _multiplied(step)
+        if multiplied is None:
             continue
+        scaled, number = multiplied
         own = [factor for factor in dict.fromkeys(used.get(position, ())) if factor in reached]
         # what several are multiplied to tells of none of them
         by_base = {_base(factor): [factor] for factor in own if len(own) == 1} if position in used else lost
@@ -69,7 +71,7 @@ def factor_sites(space: LabelSpace, tape: Tape, held: frozenset[float]) -> dict[
         if found is not None:
             factor, power = found
             steps = range(position, position + 1)
-            sites[factor].append(Site(step.operands[0], steps, factor.expression, factor.value, power))
+            sites[factor].append(Site(scaled, steps, factor.expression, factor.value, power))
     return sites
 
 
@@ -95,13 +97,23 @@ def _factor_of(
     return max(found, key=lambda each: each[0].operation, default=None)
 
 
-def _multiplied_by(step: Step) -> float | None:
-    """The number that a tensor is multiplied by, without its sign; None where the step does not do so."""
-    if len(step.operands) != 1 or step.name.removesuffix("_") not in ("aten.mul", "aten.div"):
+def _multiplied(step: Step) -> tuple[Value, float] | None:
+    """What a step multiplies by a number, and the number without its sign; None where it does not do so."""
+    if step.name.removesuffix("_") not in ("aten.mul", "aten.div"):
         return None
-    number = next((value for value in step.arguments[:2] if not isinstance(value, Slot)), None)
-    if not isinstance(number, int | float) or not number:
+    numbers = [_number(argument, step) for argument in step.arguments[:2]]
+    if numbers.count(None) != 1:
+        return None
+    at = numbers.index(None)
+    scaled, number = step.arguments[at], numbers[1 - at]
+    if not isinstance(scaled, Slot) or not number:
         return None
     if step.name.startswith("aten.mul"):
-        return abs(float(number))
-    return 1 / abs(number) if isinstance(step.arguments[0], Slot) else None
+        return step.operands[scaled.position], abs(number)
+    return (step.operands[scaled.position], 1 / abs(number)) if at == 0 else None
+
+
+def _number(argument: Any, step: Step) -> float | None:
+    if isinstance(argument, Slot):
+        return step.operands[argument.position].number
+    return float(argument) if isinstance(argument, int | float) else None

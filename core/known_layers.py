@@ -26,10 +26,9 @@ def _linear(module: Any) -> dict[str, Any]:
 
 
 def _convolution(module: Any) -> dict[str, Any]:
-    first, second = module.weight.shape[:2]
-    if module.transposed:
-        return {"in_channels": first, "out_channels": second * module.groups}
-    return {"in_channels": second * module.groups, "out_channels": first}
+    first, second, *kernel = module.weight.shape
+    channels = (first, second * module.groups) if module.transposed else (second * module.groups, first)
+    return {"in_channels": channels[0], "out_channels": channels[1], "kernel_size": tuple(kernel)}
 
 
 def _norm(module: Any) -> dict[str, Any]:

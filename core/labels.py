@@ -153,6 +153,7 @@ class LabelSpace:
     slices: list[Sliced] = field(default_factory=list)
     lists: list[list[int]] = field(default_factory=list)  # lists of numbers in the key of the call at work
     factors_at_work: list[Dims] = field(default_factory=list)  # of the matrix product at work
+    only_values: bool = False  # whether the call at work leaves away the places of the values that it gives
     by_size: bool = True  # whether the call at work repeats as often as a size of the code says, not a number
     repeats: list[Vector] = field(default_factory=list)  # labels of a single index that was repeated
     reasons: list[str] = field(default_factory=list)

@@ -93,7 +93,7 @@ def _run(model: nn.Module, graph: DependencyGraph) -> tuple[str, str, str]:
         for handle in (module.register_forward_pre_hook(enter), module.register_forward_hook(leave))
     ]
     try:
-        with preserved(model), torch.no_grad():
+        with preserved(model, graph.record.writes_parameters), torch.no_grad():
             set_mode(model, training=False)
             model(*args, **kwargs)
     except Exception as error:

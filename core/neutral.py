@@ -34,7 +34,8 @@ _KEEP_ZERO = frozenset(
         *("fake_quantize_per_tensor_affine_cachemask", "fake_quantize_per_channel_affine_cachemask"),
         *("softshrink", "sqrt", "square", "tan", "tanh", "trunc"),
         # of zeros alone: zero
-        *("sum", "nansum", "mean", "amax", "amin", "max", "min", "linalg_vector_norm", "norm", "index", "gather"),
+        *("sum", "nansum", "mean", "amax", "amin", "max", "min", "linalg_vector_norm", "norm", "renorm"),
+        *("index", "gather"),
         *("avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d"),
         *("max_pool2d_with_indices", "max_pool3d_with_indices", "upsample_nearest2d", "upsample_bilinear2d"),
     )

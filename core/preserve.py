@@ -58,8 +58,9 @@ def preserved(model: nn.Module, unversioned: bool = False, watched: bool = False
 
     Args:
         model: What is run inside.
-        unversioned: Whether other tensors than buffers may be written into, or by ways that torch does not count
-            (`buffer.data.mul_(...)`), as code does that keeps moving means while it trains.
+        unversioned: Whether other tensors than buffers may be written into (embeddings that are kept short), or by
+            ways that torch does not count (`buffer.data.mul_(...)`), as code does that keeps moving means while it
+            trains.
         watched: Whether something else watches what operations write into, batch statistics too, which move vectors
             without a new version.
     """
@@ -155,9 +156,11 @@ class Written:
             held = self._held.pop(tensor.untyped_storage().data_ptr(), []) if _has_memory(tensor) else []
             self._before += [(each, each.detach().clone()) for each in held]
 
-    def put_back(self) -> None:
+    def put_back(self) -> bool:
+        """Give them their values back; whether a parameter is among them."""
         for tensor, value in self._before:
             tensor.detach().copy_(value)
+        return any(isinstance(tensor, nn.Parameter) for tensor, _ in self._before)
 
 
 _PLAIN = frozenset((Tensor, nn.Parameter))

@@ -105,6 +105,7 @@ class Run(Watch):
         self.known = {id(tensor): (name, True) for name, tensor in reversed(self.named_buffers)}
         self.known |= {id(tensor): (name, False) for name, tensor in reversed(self.named_parameters)}
         self.written = Written(())
+        self.writes_parameters = False
         self.dims_by_id: dict[int, Dims] = {}
         self.operators: dict[int, Operator] = {}  # by id of the function
 
@@ -139,7 +140,7 @@ class Run(Watch):
                 settle_supposed(self.space)
                 resolve_layer_sizes(self.space, self.modules, lambda tensor: id(tensor) in self.dims_by_id)
         finally:
-            self.written.put_back()
+            self.writes_parameters |= self.written.put_back()
         # what no call of torch's own functions led to has no bounds that could be read
         for taken in self.space.slices:
             self.space.lock(taken.labels, BY_POSITION)
@@ -283,6 +284,8 @@ class Run(Watch):
         self.tape.steps.append(Step(operator.name, function, read.arguments, tuple(read.noted), tuple(made)))
         for tensor, value in zip(outputs, made, strict=True):
             self._remember(tensor, value)
+            if layer is None and value.shape == (1,) and all(map(_is_number, read.values)):
+                value.number = _number(tensor)
         if layer and made:
             layer.output_shape, layer.output_dims = made[0].shape, made[0].dims
         return result
@@ -365,7 +368,8 @@ class Run(Watch):
         """A tensor seen for the first time: a parameter, a buffer, or a constant that the code made."""
         if id(tensor) not in self.known:
             constant: Dims = tuple(CONSTANT for _ in tensor.shape)
-            return Value(constant, tuple(tensor.shape), None, is_weight=True, is_hollow=False)
+            number = _number(tensor)
+            return Value(constant, tuple(tensor.shape), None, is_weight=True, is_hollow=False, number=number)
         name, is_buffer = self.known[id(tensor)]
         if id(tensor) not in self.dims_by_id:
             dims = self._new_dims(tensor)
@@ -383,6 +387,24 @@ class Run(Watch):
         if tensor.layout is not torch.strided:
             return tuple(SPARSE for _ in tensor.shape)
         return tuple(self.space.new(size) if size > 1 else ONE_INDEX for size in tensor.shape)
+
+
+def _is_number(value: Value) -> bool:
+    """Whether it is a constant of one element."""
+    return not value.made_of and (value.number is not None or not value.shape)
+
+
+def _number(constant: Tensor) -> float | None:
+    """The number of a constant in a dimension of one index, None of others."""
+    is_one = constant.shape == (1,) and constant.layout is torch.strided and constant.dtype in _REAL
+    if not is_one or constant.is_meta:
+        return None
+    # what is asked here is no operation of the model's
+    with torch._C._DisableTorchDispatch():
+        return float(constant.item())
+
+
+_REAL = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32))
 
 
 def _reads_mask(name: str, read: Operands) -> bool:

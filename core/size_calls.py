@@ -47,6 +47,7 @@ class SizeCalls(TorchFunctionMode):
         self.relabel = relabel  # give a tensor that the code made other labels
         self.attended = attended  # attention whose width is its temperature: query, key, index of its first operation
         self.first_operation = 0  # of the call that is read
+        self.heard = 0  # how many factors there were before it
         self.memoised = Memoised()
         self.plain_numbers = plain_numbers
 
@@ -58,12 +59,13 @@ class SizeCalls(TorchFunctionMode):
         made = rewritten(name, args, kwargs)
         if made is not None:
             return made
-        first_operation = self.space.operation + 1
+        first_operation, heard = self.space.operation + 1, len(self.space.factors)
         self.space.lists = [part for part in _key(name, args) if isinstance(part, list)]
+        self.space.only_values = name in _MAX_POOLS
         self.space.by_size = name in _REPEATING and any(isinstance(n, SizeInt) for n in tree_leaves((args, kwargs)))
         self.space.factors_at_work = self._factors(args) if name in _PRODUCTS else []
         result = function(*args, **kwargs)
-        self.first_operation = first_operation
+        self.first_operation, self.heard = first_operation, heard
         if name == "__get__" and function.__self__ is Tensor.shape:
             return self._sizes(args[0])
         if name not in _READ and not (self.space.slices or self.space.repeats):
@@ -277,7 +279,9 @@ def _read_factor(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dic
     steps = calls.steps()
     for value in tree_leaves((args, kwargs)):
         if isinstance(value, SizeInt):
-            factors = calls.factor(value.expression, int(value))
+            # torch may have made a float of it already
+            heard = [each for each in calls.space.factors[calls.heard :] if each.expression is value.expression]
+            factors = heard or calls.factor(value.expression, int(value))
         else:
             factors = value.factors if isinstance(value, SizeFloat) else ()
         for factor in factors if name in _MULTIPLYING else ():
@@ -366,6 +370,8 @@ def _read_factory(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: di
     asked = _asked(given[:1] if isinstance(given[0], list | tuple) else given)
     if not isinstance(result, Tensor) or len(asked) != result.dim():
         return
+    if name.endswith("full"):
+        _read_factor(calls, name, given[1:], kwargs, result)
     if not any(isinstance(size, SizeInt) and size > 1 for size in asked):
         return
     dims = list(calls.labels(result))
@@ -411,6 +417,7 @@ _READERS: dict[str, _Reader] = {
     ),
 }
 
+_MAX_POOLS = frozenset(f"max_pool{n}d" for n in (1, 2, 3))
 _PRODUCTS = frozenset(("matmul", "__matmul__", "__rmatmul__"))
 _REPEATING = frozenset(("expand", "expand_as", "broadcast_to", "repeat", "tile", "repeat_interleave"))
 _READ = frozenset((*_READERS, "size", "numel"))

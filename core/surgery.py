@@ -238,7 +238,7 @@ def _traced(model: nn.Module, plan: Plan) -> DependencyGraph:
     inputs = random_inputs(plan.inputs)
     args, kwargs = as_call(inputs)
     try:
-        with preserved(model):
+        with preserved(model, unversioned=True):
             set_mode(model, training=False)
             model(*args, **kwargs)
     except Exception as error:

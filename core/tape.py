@@ -25,6 +25,7 @@ class Value:
     is_weight: bool  # made of parameters alone
     is_hollow: bool  # has no values: an operation before it was answered by shape alone
     made_of: tuple[str, ...] = ()  # names of the parameters and buffers that alone it was made of
+    number: float | None = None  # the one that it is, where it is a constant in a dimension of one index
 
 
 @dataclass(frozen=True, slots=True)

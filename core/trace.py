@@ -39,6 +39,7 @@ class Record:
     parameters: Mapping[str, ParameterDims]
     couplings: tuple[Coupling, ...]  # the ways to cut: by rows of every grid, then by columns
     output_shapes: tuple[tuple[int, ...], ...]  # of every output tensor, in order
+    writes_parameters: bool  # whether the model writes into parameters while it runs
     decides_by_values: bool  # whether shapes and control flow may depend on values
     folds: tuple[Fold, ...]  # what a cut changes in factors of the code, and what takes it up
     sides: Vector  # (labels,) 0 = both sides, 1 = a layer's input side, 2 = its output side
@@ -151,6 +152,7 @@ def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
         parameters=run.parameters,
         couplings=couplings,
         output_shapes=run.output_shapes,
+        writes_parameters=run.writes_parameters,
         decides_by_values=run.with_values,
         sides=sides,
         folds=folds,

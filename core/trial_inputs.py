@@ -14,8 +14,11 @@ from prunescope.core.preserve import preserved
 ModelCall: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def varied(call: ModelCall, reference: nn.Module) -> ModelCall:
-    """Inputs that are all alike (zeros, ones) would hide a difference: such floats are drawn anew, if that runs."""
+def varied(call: ModelCall, reference: nn.Module, writes_parameters: bool) -> ModelCall:
+    """Inputs that are all alike (zeros, ones) would hide a difference: such floats are drawn anew, if that runs.
+
+    `writes_parameters`: whether the reference writes into its own while it runs.
+    """
     alike = False
 
     def vary(leaf: Any) -> Any:
@@ -28,7 +31,7 @@ def varied(call: ModelCall, reference: nn.Module) -> ModelCall:
         return torch.randn(leaf.shape, generator=torch.Generator().manual_seed(0)).to(leaf)
 
     made = cast(ModelCall, tree_map(vary, call))
-    with preserved(reference):
+    with preserved(reference, writes_parameters):
         return made if alike and runs(reference, made) else call
 
 

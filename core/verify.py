@@ -70,12 +70,13 @@ def verified(
         VerificationFailed: it does not run, has other output shapes, or differs by more than `TOLERANCE`.
     """
     reference, twin = _twins(graph, pruned, changes, _everything)
-    call = varied(as_call(graph.example_inputs), reference)
+    writes = graph.record.writes_parameters
+    call = varied(as_call(graph.example_inputs), reference, writes)
     rounding = 0.0
-    with preserved(graph.model), preserved(pruned):
+    with preserved(graph.model, writes), preserved(pruned, writes):
         set_mode(pruned, training=False)
         # a model may count its runs, or keep what it saw: those that are compared begin as they were before these
-        with preserved(graph.model), preserved(pruned), preserved(reference):
+        with preserved(graph.model, writes), preserved(pruned, writes), preserved(reference, writes):
             shapes = _shapes(_run_pruned(pruned, call, graph))
             # how many boxes there are is for the comparison with the reference, not with the original
             if shapes != graph.record.output_shapes and not graph.record.decides_by_values:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import prod
 
 from torch import Tensor
@@ -20,28 +20,44 @@ def convolution(call: Call) -> Sequence[Dims]:
     inputs, weight = call["input"], call["weight"]
     x, w = call.labels(inputs), call.labels(weight)
     transposed = bool(call["transposed"])
-    out = convolved(call, x[1], inputs.shape[1], transposed)
-    positions = tuple(_position(call, d, dim) for d, dim in enumerate(x[2:]))
+    covered = [d for d, dim in enumerate(x[2:]) if not isinstance(dim, Fixed) and _is_covered(call, d)]
+    out = convolved(call, x[1], inputs.shape[1], transposed, covered)
+    for d in covered:
+        call.space.join(x[2 + d], w[2 + d])
+        call.role(weight, 2 + d, "in")
+    positions = tuple(ONE_INDEX if d in covered else _position(call, d, dim) for d, dim in enumerate(x[2:]))
     run_over = inputs if transposed else call.outputs[0]
-    taps = prod(weight.shape[2:])
+    taps = prod(size for d, size in enumerate(weight.shape[2:]) if d not in covered)
     call.space.multiply_accumulates(
         taps,
         [
             (x[0], inputs.shape[0]),
             (w[0], weight.shape[0]),
             (w[1], weight.shape[1]),
+            *((w[2 + d], weight.shape[2 + d]) for d in covered),
             *zip(positions, run_over.shape[2:], strict=True),
         ],
     )
     return [(x[0], out, *positions)]
 
 
-def convolved(call: Call, channels: Dim, size: int, transposed: bool) -> Dim:
-    """The channels that come out of so many channels, by the weight, groups and bias of the call."""
+def _is_covered(call: Call, d: int) -> bool:
+    """Whether the kernel is as large as what it runs over, and so sums over it at the one place where it fits."""
+    size, taps = call["input"].shape[2 + d], call["weight"].shape[2 + d]
+    fits_once = size == taps > 1 and call.outputs[0].shape[2 + d] == 1 and _at(call["padding"], d) == 0
+    return fits_once and not call["transposed"] and _at(call["dilation"], d) == 1
+
+
+def convolved(call: Call, channels: Dim, size: int, transposed: bool, covered: Collection[int] = ()) -> Dim:
+    """The channels that come out of so many channels, by the weight, groups and bias of the call.
+
+    `covered`: dimensions of the positions that are summed over as a whole.
+    """
     weight = call["weight"]
     w = call.labels(weight)
-    for dim in w[2:]:
-        call.space.lock(dim, POSITIONS.reason)
+    for d, dim in enumerate(w[2:]):
+        if d not in covered:
+            call.space.lock(dim, POSITIONS.reason)
     call.role(weight, 0, "in" if transposed else "out")
     call.role(weight, 1, "out" if transposed else "in")
     if call["groups"] == 1:

@@ -26,6 +26,14 @@ def embedding(call: Call) -> Sequence[Dims]:
     return [(*call.labels(call["indices"]), columns)]
 
 
+@register("aten.embedding_renorm_")
+def shortened_rows(call: Call) -> Sequence[Dims]:
+    """Rows that are looked up by number are taken to a length at most, to which zeros add nothing."""
+    rows, columns = call.labels(call.tensors[0])
+    call.space.lock(rows, BY_NUMBER)
+    return [(rows, columns)]
+
+
 @register("aten._embedding_bag", "aten._embedding_bag_forward_only")
 def embedding_bag(call: Call) -> Sequence[Dims]:
     """Rows are looked up by number and added up; the columns pass."""

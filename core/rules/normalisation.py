@@ -54,6 +54,12 @@ def layer_norm(call: Call) -> Sequence[Dims]:
     return [x, *(_statistics(tensor, kept, sizes) for tensor in call.outputs[1:])]
 
 
+@register("aten.renorm")
+def shortened(call: Call) -> Sequence[Dims]:
+    """Each index of one dimension is taken to a length at most, to which zeros add nothing."""
+    return [call.labels(call.tensors[0])]
+
+
 @register("aten.native_group_norm")
 def group_norm(call: Call) -> Sequence[Dims]:
     """(N, C, ...): statistics run over positions and groups of channels, which come and go whole or shrink alike."""

@@ -58,7 +58,7 @@ def spatial(call: Call) -> Sequence[Dims]:
 def _made_of_themselves(call: Call, count: int) -> list[bool]:
     """For each dimension of the positions whether index k of the result is made of index k of the operand alone."""
     asked = call.arguments
-    if len(call.tensors) > 1 or len(call.outputs) > 1:
+    if len(call.tensors) > 1 or (len(call.outputs) > 1 and not call.space.only_values):
         # places in all the positions are read or told of
         alone = [False] * count
     elif "kernel_size" in asked:

@@ -271,6 +271,10 @@ def _products() -> Iterator[Sample]:
             aten.convolution, t(4, 6, 7), t(6, 5, 3), t(5 * groups), (2,), (1,), (1,), True, (1,), groups
         )  # fmt: skip
     yield sample(aten.convolution, t(4, 6, 7), t(8, 6, 1), None, (1,), (0,), (1,), False, (0,), 1)
+    # as wide as what it runs over
+    for groups in (1, 3):
+        weight = t(9, 6 // groups, 3, 5)
+        yield sample(aten.convolution, t(4, 6, 7, 5), weight, t(9), (2, 1), (1, 0), (1, 1), False, (0, 0), groups)
     yield sample(aten.mm, t(4, 6), t(6, 5))
     yield sample(aten.bmm, t(3, 4, 6), t(3, 6, 5))
     for added in ((5,), (4, 1), (4, 5)):
@@ -311,6 +315,8 @@ def _normalisations() -> Iterator[Sample]:
     yield sample(aten._native_batch_norm_legit_no_training, t(4, 6, 5), *given, 0.1, 1e-5)
     yield sample(aten._batch_norm_with_update, t(4, 6, 5), *given, 0.1, 1e-5)
     yield sample(aten._batch_norm_no_update, t(4, 6, 5), *given, 0.1, 1e-5)
+    yield sample(aten.renorm, t(4, 5, 6), 2.0, 1, 0.5)
+    yield sample(aten.embedding_renorm_, t(7, 6), torch.tensor([[0, 3], [3, 5]]), 0.5, 2.0)
     yield sample(aten.native_layer_norm, t(4, 5, 6), (6,), t(6), t(6), 1e-5)
     yield sample(aten.native_layer_norm, t(4, 5, 6), (5, 6), t(5, 6), None, 1e-5)
     yield sample(aten._fused_rms_norm, t(4, 5, 6), (6,), t(6), 1e-5)

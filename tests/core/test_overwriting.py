@@ -62,6 +62,19 @@ def test_statistics_that_every_run_moves_are_as_they_were_in_both_models(as_para
         assert torch.equal(each.variance, torch.ones(width))
 
 
+def test_rows_that_every_run_shortens_are_as_they_were_in_both_models() -> None:
+    model = nn.Sequential(nn.Embedding(7, 16, max_norm=1.0), nn.Linear(16, 3)).eval()
+    embedding = model[0].weight
+    before = embedding.detach().clone()
+    graph = trace(model, torch.randint(7, (2, 9)))
+    result = prune(model, plan(graph, score(graph), ratio=0.5))
+    assert before.norm(dim=1).min() > 1
+    assert torch.equal(embedding, before)
+    (removal,) = result.plan.removals
+    kept = [n for n in range(16) if n not in removal.units]
+    assert torch.equal(result.model[0].weight, before[:, kept])
+
+
 def test_a_tensor_that_is_given_twice_is_copied_once() -> None:
     x = torch.randn(2, requires_grad=True)
     one, (other, text) = copied((x, [x, "text"]))

@@ -460,9 +460,25 @@ CODE: dict[str, Build] = {
             ("whatever their number", nn.AdaptiveAvgPool2d((None, 1))),
             ("by their number", nn.AdaptiveAvgPool2d((32, 1))),
             ("one by one", nn.AvgPool2d((1, 4))),
+            ("one by one, the largest", nn.MaxPool2d((1, 4))),
             ("resized", nn.Upsample(size=(32, 1))),
         )
     },
+    "kernels as wide as an embedding": lambda: (
+        Code(
+            lambda m, x: m.out(torch.cat([kernel(m.a(x)[:, None]).relu().amax((2, 3)) for kernel in (m.b, m.c)], 1)),
+            a=nn.Embedding(7, 16, max_norm=1.0),
+            b=nn.Conv2d(1, 16, (2, 16)),
+            c=nn.Conv2d(1, 16, (3, 16)),
+            out=nn.Linear(32, 4),
+        ),
+        torch.randint(7, (2, 9)),
+    ),
+    "weights of a length at most": image(
+        lambda m, x: m.b(functional.conv2d(x, torch.renorm(m.a.weight, 2, 0, 0.5), m.a.bias).relu()),
+        a=nn.Conv2d(3, 16, 3),
+        b=nn.Conv2d(16, 4, 3),
+    ),
     "circular padding": image(
         lambda m, x: m.b(functional.pad(m.a(x), (2, 1, 1, 0), mode="circular")),
         a=nn.Conv2d(3, 16, 3, padding=1, padding_mode="circular"),
