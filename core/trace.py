@@ -20,6 +20,7 @@ from prunescope.core.errors import TraceFailed
 from prunescope.core.free_grids import without_free_grids
 from prunescope.core.graph import DependencyGraph, Layer, Operation
 from prunescope.core.groups import groups_of, locks_of
+from prunescope.core.held_sizes import lock_held
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import Fixed, LabelSpace, Vector
 from prunescope.core.neutral import without_neutral_sums
@@ -140,6 +141,7 @@ def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
     lock_unread(run.space, run.tape)
     folds = folded(run.space, run.tape, _floats(run.modules.values()) if run.space.factors else frozenset())
     without_free_grids(run.space, components.by_edges, run.parameters.values())
+    lock_held(run.space, components.by_edges)
     couplings = couplings_of(run.space, components)
     sides = np.zeros(run.space.count, dtype=np.int64)
     # what a layer reads is its input side, whatever products its weight is a part of beside
