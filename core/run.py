@@ -36,7 +36,7 @@ from prunescope.core.shapes import READS_VALUES, without_values
 from prunescope.core.size_calls import SizeCalls
 from prunescope.core.sizes import SizeInt, heard_by
 from prunescope.core.sources import source_line
-from prunescope.core.tape import Operands, Step, Tape, Value
+from prunescope.core.tape import Operands, Step, Tape, Value, number_of
 from prunescope.core.zeros import Zeros
 
 INPUT = Fixed("it meets the model's input")
@@ -284,8 +284,8 @@ class Run(Watch):
         self.tape.steps.append(Step(operator.name, function, read.arguments, tuple(read.noted), tuple(made)))
         for tensor, value in zip(outputs, made, strict=True):
             self._remember(tensor, value)
-            if layer is None and value.shape == (1,) and all(map(_is_number, read.values)):
-                value.number = _number(tensor)
+            if value.shape == (1,) and all(value.is_number for value in read.values):
+                value.number = number_of(tensor)
         if layer and made:
             layer.output_shape, layer.output_dims = made[0].shape, made[0].dims
         return result
@@ -368,7 +368,7 @@ class Run(Watch):
         """A tensor seen for the first time: a parameter, a buffer, or a constant that the code made."""
         if id(tensor) not in self.known:
             constant: Dims = tuple(CONSTANT for _ in tensor.shape)
-            number = _number(tensor)
+            number = number_of(tensor)
             return Value(constant, tuple(tensor.shape), None, is_weight=True, is_hollow=False, number=number)
         name, is_buffer = self.known[id(tensor)]
         if id(tensor) not in self.dims_by_id:
@@ -387,24 +387,6 @@ class Run(Watch):
         if tensor.layout is not torch.strided:
             return tuple(SPARSE for _ in tensor.shape)
         return tuple(self.space.new(size) if size > 1 else ONE_INDEX for size in tensor.shape)
-
-
-def _is_number(value: Value) -> bool:
-    """Whether it is a constant of one element."""
-    return not value.made_of and (value.number is not None or not value.shape)
-
-
-def _number(constant: Tensor) -> float | None:
-    """The number of a constant in a dimension of one index, None of others."""
-    is_one = constant.shape == (1,) and constant.layout is torch.strided and constant.dtype in _REAL
-    if not is_one or constant.is_meta:
-        return None
-    # what is asked here is no operation of the model's
-    with torch._C._DisableTorchDispatch():
-        return float(constant.item())
-
-
-_REAL = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32))
 
 
 def _reads_mask(name: str, read: Operands) -> bool:

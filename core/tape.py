@@ -27,6 +27,24 @@ class Value:
     made_of: tuple[str, ...] = ()  # names of the parameters and buffers that alone it was made of
     number: float | None = None  # the one that it is, where it is a constant in a dimension of one index
 
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a constant of one element."""
+        return not (self.producer or self.made_of) and (self.number is not None or not self.shape)
+
+
+_REAL = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32))
+
+
+def number_of(constant: Tensor) -> float | None:
+    """The number of a constant in a dimension of one index, None of others."""
+    is_one = constant.shape == (1,) and constant.layout is torch.strided and constant.dtype in _REAL
+    if not is_one or constant.is_meta:
+        return None
+    # what is asked here is no operation of the model's
+    with torch._C._DisableTorchDispatch():
+        return float(constant.item())
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
