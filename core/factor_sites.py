@@ -86,7 +86,8 @@ def _factor_of(
     """The factor that the number before a step is a power of, and the power: of several the one that came last."""
     found: list[tuple[Factor, float]] = []
     for power, (base, factors) in product(_POWERS, by_base.items()):
-        if not isclose(base**power, number, rel_tol=1e-6):
+        # no power of nothing tells what it was made of
+        if not base or not isclose(base**power, number, rel_tol=1e-6):
             continue
         # a size that the step itself is given was heard with it; what the code computed, before it
         bisect = bisect_right if abs(power) == 1 else bisect_left

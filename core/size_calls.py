@@ -22,7 +22,7 @@ from prunescope.core.expressions import (
     dims_in,
     evaluated,
 )
-from prunescope.core.labels import BY_POSITION, REPEATED, Dims, Factor, Fixed, LabelSpace, Vector
+from prunescope.core.labels import BY_POSITION, ONE_INDEX, REPEATED, Dims, Factor, Fixed, LabelSpace, Vector
 from prunescope.core.memoised import Memoised
 from prunescope.core.plain_numbers import PlainNumbers
 from prunescope.core.rewritten import rewritten
@@ -63,7 +63,7 @@ class SizeCalls(TorchFunctionMode):
         self.space.lists = [part for part in _key(name, args) if isinstance(part, list)]
         self.space.only_values = name in _MAX_POOLS
         self.space.by_size = name in _REPEATING and any(isinstance(n, SizeInt) for n in tree_leaves((args, kwargs)))
-        self.space.factors_at_work = self._factors(args) if name in _PRODUCTS else []
+        self.space.factors_at_work = self._beside(name, args) if name in _PRODUCTS else []
         result = function(*args, **kwargs)
         self.first_operation, self.heard = first_operation, heard
         if name == "__get__" and function.__self__ is Tensor.shape:
@@ -94,8 +94,11 @@ class SizeCalls(TorchFunctionMode):
         """Indices of the operations that the call that is read came apart into."""
         return range(self.first_operation, self.space.operation + 1)
 
-    def _factors(self, args: tuple[Any, ...]) -> list[Dims]:
-        return [self.labels(factor) for factor in args if isinstance(factor, Tensor)]
+    def _beside(self, name: str, args: tuple[Any, ...]) -> list[Dims]:
+        """The labels of the tensors that a call brings to one shape, where they all have as many dimensions."""
+        dims = [self.labels(tensor) for tensor in tree_leaves(args) if isinstance(tensor, Tensor)]
+        rank = max(map(len, dims), default=0)
+        return dims if name != _BROADCAST else [(*[ONE_INDEX] * (rank - len(each)), *each) for each in dims]
 
     def _numel(self, tensor: Tensor) -> int:
         count = 1
@@ -126,8 +129,11 @@ class SizeCalls(TorchFunctionMode):
         self.space.slices.clear()
 
     def _sizes(self, tensor: Tensor) -> torch.Size:
-        dims = self.labels(tensor)
-        return torch.Size([size_of_dim(dim, n) for dim, n in zip(dims, plain_shape(tensor), strict=True)])
+        dims, shape = self.labels(tensor), plain_shape(tensor)
+        if len(dims) != len(shape):
+            # an operation is just giving it another shape
+            return torch.Size(shape)
+        return torch.Size([size_of_dim(dim, n) for dim, n in zip(dims, shape, strict=True)])
 
     def _size(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
         asked = args[1] if len(args) > 1 else kwargs.get("dim")
@@ -217,6 +223,7 @@ def _key(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 _MAX_POOLS = frozenset(f"max_pool{n}d" for n in (1, 2, 3))
-_PRODUCTS = frozenset(("matmul", "__matmul__", "__rmatmul__"))
+_BROADCAST = "broadcast_tensors"
+_PRODUCTS = frozenset(("matmul", "__matmul__", "__rmatmul__", _BROADCAST))
 _REPEATING = frozenset(("expand", "expand_as", "broadcast_to", "repeat", "tile", "repeat_interleave"))
 _READ = frozenset((*READERS, "size", "numel"))

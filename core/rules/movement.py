@@ -89,6 +89,17 @@ def _runs_along(before: Tensor, after: Tensor, d: int) -> set[int]:
     return {n for n in range(after.dim()) if bool((found != found.narrow(n, 0, 1)).any())}
 
 
+@register("aten.set_")
+def refilled(call: Call) -> Sequence[Dims]:
+    """Other memory: none at all, all of another tensor's, or what its strides lead to."""
+    if len(call.tensors) == 2 and "storage_offset" not in call.arguments:
+        return [call.labels(call.tensors[1])]
+    for tensor in call.tensors[1:]:
+        for dim in call.labels(tensor):
+            call.space.lock(dim, BY_STRIDES)
+    return [tuple(Fixed(BY_STRIDES) for _ in call.outputs[0].shape)]
+
+
 @register("aten.as_strided_")
 def restrided(call: Call) -> Sequence[Dims]:
     """How the operand lay in memory before is not known any more; torch itself only makes it dense again."""

@@ -27,6 +27,8 @@ def slice_(call: Call) -> Sequence[Dims]:
         dims[d] = dim[start::step]
         return [tuple(dims)]
     dims[d] = _not_one(call, dim[start:stop:step])
+    if step > 1 and not dim[start:stop].size:
+        return [tuple(dims)]
     if step == 1:
         call.space.slices.append(Sliced(dim, start, stop))
     else:

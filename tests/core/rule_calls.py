@@ -315,6 +315,8 @@ def _normalisations() -> Iterator[Sample]:
     yield sample(aten._native_batch_norm_legit_no_training, t(4, 6, 5), *given, 0.1, 1e-5)
     yield sample(aten._batch_norm_with_update, t(4, 6, 5), *given, 0.1, 1e-5)
     yield sample(aten._batch_norm_no_update, t(4, 6, 5), *given, 0.1, 1e-5)
+    yield sample(aten.set_.default, t(4, 6))
+    yield sample(aten.set_.source_Tensor, t(4, 6), t(5, 6, 3))
     yield sample(aten.renorm, t(4, 5, 6), 2.0, 1, 0.5)
     yield sample(aten.embedding_renorm_, t(7, 6), torch.tensor([[0, 3], [3, 5]]), 0.5, 2.0)
     yield sample(aten.native_layer_norm, t(4, 5, 6), (6,), t(6), t(6), 1e-5)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal
 from torch.nn import functional
 from torch.nn.utils import rnn
 
@@ -323,6 +324,22 @@ def padded_sequences(m: Any, x: Tensor, side: str) -> Tensor:
     return m.out(rnn.pad_sequence(sequences, batch_first=True, padding_value=0.5, padding_side=side).relu())
 
 
+def freed(m: Any, x: Tensor) -> Tensor:
+    """As reversible blocks give back what they will compute again."""
+    left, right = m.a(x).chunk(2, 1)
+    made = left.contiguous(), right.contiguous()
+    joined = torch.cat([made[0] + m.b(made[1]), made[1]], 1)
+    for part in made:
+        part.set_()
+    return m.out(joined)
+
+
+def in_pairs(m: Any, x: Tensor) -> Tensor:
+    """Sums, and products of pairs behind them, of which there are none."""
+    x, sums = m.a(x), m.width
+    return m.out(torch.cat([x[:, :sums], x[:, sums::2] * x[:, sums + 1 :: 2]], 1).tanh())
+
+
 CODE: dict[str, Build] = {
     **{
         f"sizes in {name}": configured(config)
@@ -478,6 +495,19 @@ CODE: dict[str, Build] = {
         lambda m, x: m.b(functional.conv2d(x, torch.renorm(m.a.weight, 2, 0, 0.5), m.a.bias).relu()),
         a=nn.Conv2d(3, 16, 3),
         b=nn.Conv2d(16, 4, 3),
+    ),
+    "memory that is given back": image(
+        freed, a=nn.Conv2d(3, 16, 3), b=nn.Conv2d(8, 8, 3, padding=1), out=nn.Conv2d(16, 4, 3)
+    ),
+    "slices that take nothing": vectors(
+        in_pairs, torch.randn(4, 12), a=nn.Linear(12, 16), out=nn.Linear(16, 3), width=16
+    ),
+    "a distribution of one width": vectors(
+        lambda m, x: m.out(Normal(m.a(x), 1.0).log_prob(m.b(x))),
+        torch.randn(4, 12),
+        a=nn.Linear(12, 16),
+        b=nn.Linear(12, 16),
+        out=nn.Linear(16, 3),
     ),
     "circular padding": image(
         lambda m, x: m.b(functional.pad(m.a(x), (2, 1, 1, 0), mode="circular")),
