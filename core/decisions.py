@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -41,40 +40,6 @@ class Decision:
 
 
 Decisions = Mapping[str, Sequence[Decision]]  # operation -> all its calls in one run, in order
-
-
-_DRAWS = frozenset(
-    f"aten.{name}"
-    for name in (
-        *("randn", "rand", "randn_like", "rand_like", "new_randn", "normal", "normal_", "normal_functional"),
-        *("uniform_", "uniform", "exponential_", "exponential"),
-    )
-)
-# of dropout: true with a probability that is a number
-_MASKS = (torch.ops.aten.bernoulli_.float, torch.ops.aten.bernoulli.p)
-_GOLDEN = 0.6180339887498949
-
-
-class SameDraws(Watch):
-    """Random numbers of the run inside are those of every run inside: one for a whole call, whatever its size."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.calls = 0
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = function(*args, **(kwargs or {}))
-        name = operation_name(function)
-        if function in _MASKS:
-            # nothing is dropped, else nothing could be compared
-            return result.fill_(1)
-        if name not in _DRAWS or not result.is_floating_point():
-            return result
-        self.calls += 1
-        # well spread, inside the range of every distribution
-        return result.fill_(self.calls * _GOLDEN % 1)
 
 
 class Recording(Watch):

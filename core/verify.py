@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from prunescope.core.decisions import Recording, Replaying, SameDraws, relative_difference
+from prunescope.core.decisions import Recording, Replaying, relative_difference
+from prunescope.core.draws import SameDraws
 from prunescope.core.errors import VerificationFailed
 from prunescope.core.graph import DependencyGraph
 from prunescope.core.held_tensors import tensor_attributes
@@ -282,7 +283,7 @@ def _difference(
 
 @contextmanager
 def _same_draws() -> Iterator[None]:
-    """What the run inside draws at random is the same in every run; whole numbers by the seed."""
+    """What the run inside draws at random is the same in every run."""
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)

@@ -20,7 +20,9 @@ WORKSPACE = Fixed("it is memory of the operation's own")
         f"aten.{name}"
         for name in (
             "_prelu_kernel",
+            "_standard_gamma",
             "bernoulli",
+            "binomial",
             "cauchy",
             "complex",
             "copy",

@@ -76,6 +76,14 @@ def shares(call: Call) -> Sequence[Dims]:
     return [dims]
 
 
+@register("aten._sample_dirichlet")
+def drawn_shares(call: Call) -> Sequence[Dims]:
+    """Shares of one whole along the last dimension, drawn at random."""
+    dims = call.labels(call.tensors[0])
+    call.space.compete(dims[-1], len(dims) - 1)
+    return [dims]
+
+
 @register(
     "aten._log_softmax",
     "aten.log_softmax",

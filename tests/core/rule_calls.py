@@ -425,6 +425,9 @@ def _elements() -> Iterator[Sample]:
         packet = getattr(aten, name)
         yield sample(packet.float if name == "bernoulli_" else packet, t(4, 6))
     yield sample(aten.geometric_, t(4, 6), 0.5)
+    yield sample(aten._standard_gamma, t(4, 6).exp())
+    yield sample(aten._sample_dirichlet, t(4, 6).exp())
+    yield sample(aten.binomial, torch.full((4, 6), 3.0, dtype=torch.float64), t(4, 6).sigmoid())
     for name in ("bernoulli", "poisson"):
         yield sample(getattr(aten, name), torch.rand(4, 6))
     yield sample(aten.normal.Tensor_float, t(4, 6))

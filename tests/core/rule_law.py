@@ -303,6 +303,7 @@ NO_VALUES = frozenset(
     for name in (
         *("bernoulli", "bernoulli_", "native_dropout", "normal", "normal_", "uniform_", "rand_like", "randn_like"),
         *("cauchy_", "exponential_", "geometric_", "log_normal_", "random_", "poisson", "randint_like", "multinomial"),
+        *("_standard_gamma", "_sample_dirichlet", "binomial"),
         *("rrelu_with_noise", "uniform"),
         *("empty_like", "new_empty", "new_empty_strided"),
     )
