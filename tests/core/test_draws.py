@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Beta, Bernoulli, Cauchy, Dirichlet, Gamma, Laplace, StudentT
+from torch.distributions import Bernoulli, Beta, Cauchy, Dirichlet, Gamma, Laplace, StudentT
 from torch.nn import functional
 
 from prunescope.core import plan, prune, score, trace
