@@ -142,10 +142,10 @@ class SizeCalls(TorchFunctionMode):
 
     def repeated(self, count: int, size: int, dim: Vector | Fixed, text: str) -> None:
         """The code repeated a dimension of this size; `dim`: what it became."""
-        if count != 1 and size == 1:
-            self.use(expression_of(count), dim, text)
+        if size != 1:
+            self.keeps(expression_of(count), text)
         elif count != 1:
-            self.stays(expression_of(count), text)
+            self.use(expression_of(count), dim, text)
 
     def equal(self, one: Expression, other: Expression) -> None:
         """The code compared two sizes and found them equal."""
@@ -202,6 +202,11 @@ class SizeCalls(TorchFunctionMode):
     def stays(self, expression: Expression, text: str) -> None:
         """An attribute that gave the size of a dimension without units has to give it after a cut too."""
         if attributes_in(expression):
+            self.keeps(expression, text)
+
+    def keeps(self, expression: Expression, text: str) -> None:
+        """What the code made of sizes has to come out the same after a cut."""
+        if attributes_in(expression) or dims_in(expression):
             size = evaluated(expression, lambda labels: labels.size, {})
             assert size is not None
             self.space.uses.append(SizeUse(expression, size, self.space.operation, text))

@@ -60,6 +60,8 @@ def _read_interleaved(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs
     if isinstance(count, int) and at is not None and plain_shape(x)[at] == 1:
         calls.repeated(count, 1, calls.labels(result)[at], name)
         return
+    if isinstance(count, int):
+        calls.keeps(expression_of(count), name)
     for labels in calls.space.repeats:
         calls.space.lock(labels, REPEATED)
 

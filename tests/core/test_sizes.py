@@ -134,6 +134,25 @@ def test_a_size_that_a_dictionary_holds_twice_is_repaired_in_both_places(read: C
     assert type(model.config.widths[0]) is type(model.config["widths"][0]) is int
 
 
+@pytest.mark.parametrize("copies", [torch.repeat_interleave, lambda x, count, dim: x.repeat(1, 1, count)])
+def test_a_number_of_copies_that_is_a_quotient_of_sizes_stays(copies: Callable[..., Tensor]) -> None:
+    class Grouped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query, self.value, self.out = nn.Linear(6, 32), nn.Linear(6, 16), nn.Linear(32, 3)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            query, value = self.query(x), self.value(x)
+            value = copies(value, query.shape[-1] // value.shape[-1], dim=-1)
+            return query, self.out(value.tanh())
+
+    graph = trace(Grouped().eval(), torch.randn(2, 5, 6))
+    result = prune(graph.model, plan(graph, score(graph), ratio=0.5))
+    assert result.left_out == ()
+    assert result.model.query.out_features // result.model.value.out_features == 2
+    assert result.model.value.out_features < 16
+
+
 def test_sizes_in_dictionaries_are_repaired_where_they_are_held() -> None:
     class Heads(nn.Module):
         def __init__(self, shared: dict[str, Any]) -> None:
