@@ -6,12 +6,12 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, product
+from itertools import product
 from math import isclose
 from typing import Any
 
 from prunescope.core.expressions import Expression, OfDim, attributes_in, dims_in
-from prunescope.core.labels import Factor, Fixed, LabelSpace
+from prunescope.core.labels import Factor, FactorUse, Fixed, LabelSpace
 from prunescope.core.tape import Slot, Step, Tape, Value
 
 
@@ -50,10 +50,11 @@ def factor_sites(space: LabelSpace, tape: Tape, held: frozenset[float]) -> dict[
         for factor in space.factors
         if dims_in(factor.expression) or any(found.key in attributes for found in attributes_in(factor.expression))
     }
-    used: dict[int, list[Factor]] = defaultdict(list)
+    used: dict[int, list[tuple[Factor, FactorUse]]] = defaultdict(list)
     for factor in space.factors:
-        for position in chain.from_iterable(factor.used):
-            used[position].append(factor)
+        for use in factor.used:
+            for position in use.steps:
+                used[position].append((factor, use))
     lost: dict[float, list[Factor]] = defaultdict(list)
     for factor in space.factors:
         if factor in reached and (factor.is_lost or not (factor.used or factor.is_answered)):
@@ -64,15 +65,29 @@ def factor_sites(space: LabelSpace, tape: Tape, held: frozenset[float]) -> dict[
         if multiplied is None:
             continue
         scaled, number = multiplied
-        own = [factor for factor in dict.fromkeys(used.get(position, ())) if factor in reached]
+        uses = [(factor, use) for factor, use in used.get(position, ()) if factor in reached]
+        own = list(dict.fromkeys(factor for factor, _ in uses))
         # what several are multiplied to tells of none of them
         by_base = {_base(factor): [factor] for factor in own if len(own) == 1} if position in used else lost
-        found = _factor_of(number, position, by_base, held)
+        found = _told(number, uses) if len(own) == 1 else None
+        found = found or _factor_of(number, position, by_base, held)
         if found is not None:
             factor, power = found
             steps = range(position, position + 1)
             sites[factor].append(Site(scaled, steps, factor.expression, factor.value, power))
     return sites
+
+
+def _told(number: float, uses: Sequence[tuple[Factor, FactorUse]]) -> tuple[Factor, float] | None:
+    """The factor that a step multiplies by, and the power, as the way of the number through the code says."""
+    for factor, use in uses:
+        if use.power is None or not use.number:
+            continue
+        if isclose(number, abs(use.number), rel_tol=1e-6):
+            return factor, use.power
+        if isclose(number, 1 / abs(use.number), rel_tol=1e-6):
+            return factor, -use.power
+    return None
 
 
 def _base(factor: Factor) -> float:

@@ -94,6 +94,15 @@ class Term(NamedTuple):
     dims: tuple[Vector, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FactorUse:
+    """A product with what the code made of a size."""
+
+    steps: range  # indices of the operations that the product came apart into
+    number: float  # what it had made
+    power: float | None  # of the size, of which `number` is a multiple; None where the way there was lost
+
+
 @dataclass(slots=True, eq=False)
 class Factor:
     """The code made a fraction of a size (`C ** -0.5`, `2 / C`), or took it into arithmetic with a tensor."""
@@ -104,7 +113,7 @@ class Factor:
     certain: bool  # False where the size became a plain number, which need not be made a factor of
     operation: int  # index of the last operation before
     of_layer: AttributeKey | None = None  # size attribute of torch's layer that the code read for nothing else
-    used: list[range] = field(default_factory=list)  # indices of the operations that products with it came apart into
+    used: list[FactorUse] = field(default_factory=list)
     is_lost: bool = False  # the code has its value too, without its origin
     is_answered: bool = False  # it was rounded to a size, or compared, so that it need be no factor
 

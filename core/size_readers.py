@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from prunescope.core.labels import CHANNEL_GROUPS, REPEATED, Fixed
+from prunescope.core.labels import CHANNEL_GROUPS, REPEATED, Factor, FactorUse, Fixed
 from prunescope.core.plain_numbers import plain_number
-from prunescope.core.sizes import SizeFloat, SizeInt, expression_of
+from prunescope.core.sizes import SizeFloat, SizeInt, expression_of, plain_float
 
 if TYPE_CHECKING:
     from prunescope.core.size_calls import SizeCalls
@@ -81,16 +81,22 @@ def _read_attention(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: 
 
 def _read_factor(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
     """A size, or what was made of sizes, that takes part in arithmetic with a tensor."""
-    steps = calls.steps()
     for value in tree_leaves((args, kwargs)):
-        if isinstance(value, SizeInt):
-            # torch may have made a float of it already
-            heard = [each for each in calls.space.factors[calls.heard :] if each.expression is value.expression]
-            factors = heard or calls.factor(value.expression, int(value))
-        else:
-            factors = value.factors if isinstance(value, SizeFloat) else ()
+        factors = _factors_of(calls, value)
+        power = value.power if isinstance(value, SizeFloat) else 1.0
         for factor in factors if name in _MULTIPLYING else ():
-            factor.used.append(steps)
+            factor.used.append(FactorUse(calls.steps(), plain_float(value), power))
+
+
+def _factors_of(calls: SizeCalls, value: Any) -> Sequence[Factor]:
+    """What a number in the arguments of the call is made of."""
+    if isinstance(value, SizeFloat):
+        return value.factors
+    if not isinstance(value, SizeInt):
+        return ()
+    # torch may have made a float of it already
+    heard = [each for each in calls.space.factors[calls.heard :] if each.expression is value.expression]
+    return heard or calls.factor(value.expression, int(value))
 
 
 def _read_norm(calls: SizeCalls, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:

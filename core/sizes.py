@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from fractions import Fraction
 from math import ceil, floor, inf, isfinite
@@ -85,7 +85,7 @@ class SizeInt(int):
         heard = _became_factor(self)
         if isinstance(self, NumPysSizeInt) and type(value) is float:
             return np.float64(value)
-        return SizeFloat.of(value, heard)
+        return SizeFloat.of(value, heard, power=_number(power))
 
     def __truediv__(self, other: Any) -> Any:
         # which has factors of its own, and takes this one up
@@ -110,42 +110,48 @@ class SizeFloat(float):
 
     factors: tuple[Factor, ...]  # the sizes, as they were heard
     sides: tuple[Expression, Expression] | None  # what was divided, where it is one quotient, not negative
+    power: float | None  # of the one size that this is a multiple of; None where it is of none or of several
 
     @classmethod
     def of(
-        cls, value: Any, factors: Iterable[Factor], sides: tuple[Expression, Expression] | None = None
+        cls,
+        value: Any,
+        factors: Iterable[Factor],
+        sides: tuple[Expression, Expression] | None = None,
+        power: float | None = None,
     ) -> SizeFloat | Any:
         """The value itself where it is no plain float: a tensor, a complex number."""
         if type(value) is not float:
             return value
         made = cls(value)
         made.factors, made.sides = tuple(factors), sides
+        made.power = power if len(made.factors) == 1 else None
         return made
 
     def __reduce__(self) -> tuple[type[float], tuple[float]]:
-        return float, (_plain_float(self),)
+        return float, (plain_float(self),)
 
     def __floor__(self) -> int:
         if self.sides is None:
-            return floor(_plain_float(self))
+            return floor(plain_float(self))
         self._is_answered()
-        return SizeInt(floor(_plain_float(self)), Derived("//", *self.sides))
+        return SizeInt(floor(plain_float(self)), Derived("//", *self.sides))
 
     __trunc__ = __floor__
 
     def __ceil__(self) -> int:
         if self.sides is None:
-            return ceil(_plain_float(self))
+            return ceil(plain_float(self))
         self._is_answered()
         left, right = self.sides
         below = Derived("//", Derived("-", Literal(0), left), right)
-        return SizeInt(ceil(_plain_float(self)), Derived("-", Literal(0), below))
+        return SizeInt(ceil(plain_float(self)), Derived("-", Literal(0), below))
 
     def __round__(self, digits: int | None = None) -> Any:  # type: ignore[override]
-        return self.__floor__() if digits is None and self.is_integer() else round(_plain_float(self), digits)
+        return self.__floor__() if digits is None and self.is_integer() else round(plain_float(self), digits)
 
     def __int__(self) -> int:
-        return int(self.__floor__()) if self.sides is not None else int(_plain_float(self))
+        return int(self.__floor__()) if self.sides is not None else int(plain_float(self))
 
     def _is_answered(self) -> None:
         for factor in self.factors:
@@ -154,13 +160,13 @@ class SizeFloat(float):
     def __float__(self) -> float:
         for factor in self.factors:
             factor.is_lost = True
-        return _plain_float(self)
+        return plain_float(self)
 
     def __abs__(self) -> SizeFloat:
-        return SizeFloat.of(abs(_plain_float(self)), self.factors)
+        return SizeFloat.of(abs(plain_float(self)), self.factors, power=self.power)
 
     def __neg__(self) -> SizeFloat:
-        return SizeFloat.of(-_plain_float(self), self.factors)
+        return SizeFloat.of(-plain_float(self), self.factors, power=self.power)
 
 
 def _product(name: str) -> Callable[[SizeFloat, Any], Any]:
@@ -168,9 +174,23 @@ def _product(name: str) -> Callable[[SizeFloat, Any], Any]:
 
     def method(self: SizeFloat, other: Any) -> Any:
         heard = _became_factor(other) if isinstance(other, SizeInt) else getattr(other, "factors", ())
-        return SizeFloat.of(compute(_plain_float(self), other), (*self.factors, *heard))
+        power = _POWER_AFTER[name](self.power, _number(other)) if self.power is not None else None
+        return SizeFloat.of(compute(plain_float(self), other), (*self.factors, *heard), power=power)
 
     return method
+
+
+# of what arithmetic with a number makes of a multiple of a power
+_POWER_AFTER: Mapping[str, Callable[[float, float | None], float | None]] = {
+    **dict.fromkeys(("__mul__", "__rmul__", "__truediv__"), lambda power, number: power),
+    "__rtruediv__": lambda power, number: -power,
+    "__pow__": lambda power, number: None if number is None else power * number,
+    "__rpow__": lambda power, number: None,
+}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if type(value) in (int, float) else None
 
 
 def _comparison(name: str) -> Callable[[SizeFloat, Any], Any]:
@@ -178,7 +198,7 @@ def _comparison(name: str) -> Callable[[SizeFloat, Any], Any]:
 
     def method(self: SizeFloat, other: Any) -> Any:
         self._is_answered()
-        return compare(_plain_float(self), other)
+        return compare(plain_float(self), other)
 
     return method
 
@@ -200,13 +220,14 @@ def _quotient(left: Any, right: Any) -> Any:
         if isinstance(size, SizeInt)
         for factor in _became_factor(size, times if isinstance(times, int | float) else 1.0)
     ]
+    power = 1.0 if isinstance(left, SizeInt) else -1.0
     value = one / other
     if isinstance(left, NumPysSizeInt) or isinstance(right, NumPysSizeInt):
         return np.float64(value)
     if type(value) is not float or value < 0 or not all(float(side).is_integer() for side in (one, other)):
-        return SizeFloat.of(value, heard)
+        return SizeFloat.of(value, heard, power=power)
     numerator, denominator = (expression_of(side if isinstance(side, int) else int(side)) for side in (left, right))
-    return SizeFloat.of(value, heard, (numerator, denominator))
+    return SizeFloat.of(value, heard, (numerator, denominator), power)
 
 
 def _share(size: SizeInt, of: float) -> Any:
@@ -216,9 +237,9 @@ def _share(size: SizeInt, of: float) -> Any:
     heard = _became_factor(size, 1 / of, certain=False) if of and isfinite(of) else ()
     share = Fraction(of).limit_denominator(_FINEST) if 0 <= of < inf else None
     if share is None or float(share) != of:
-        return SizeFloat.of(value, heard)
+        return SizeFloat.of(value, heard, power=1.0)
     times = Derived("*", size.expression, Literal(share.numerator))
-    return SizeFloat.of(value, heard, (times, Literal(share.denominator)))
+    return SizeFloat.of(value, heard, (times, Literal(share.denominator)), 1.0)
 
 
 _FINEST = 1000  # denominator of a share that was written as a decimal fraction
@@ -321,8 +342,9 @@ def _plain(size: int) -> int:
     return int.__int__(size)
 
 
-def _plain_float(value: float) -> float:
-    plain: float = float.__float__(value)
+def plain_float(value: Any) -> float:
+    """The number alone, unheard."""
+    plain: float = float.__float__(value) if isinstance(value, float) else float(_plain(value))
     return plain
 
 
