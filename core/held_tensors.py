@@ -49,7 +49,7 @@ _HOLDING = frozenset((Tensor, tuple, list, dict))
 
 
 def held_containers(modules: Iterable[nn.Module]) -> list[Any]:
-    """Lists, dictionaries, sets and queues that modules hold as attributes, and those inside them.
+    """Lists, tuples, dictionaries, sets and queues that modules hold as attributes, and those inside them.
 
     Torch's own layers, most of a model, write into none.
     """
@@ -68,7 +68,7 @@ def held_containers(modules: Iterable[nn.Module]) -> list[Any]:
             found[id(held)] = held
             inside = held.values() if isinstance(held, dict) else held
             waiting += [value for value in inside if isinstance(value, _CONTAINERS)]
-    return [held for held in found.values() if not isinstance(held, tuple)]
+    return list(found.values())
 
 
 @cache

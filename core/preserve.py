@@ -72,7 +72,7 @@ def preserved(model: nn.Module, unversioned: bool = False, watched: bool = False
         for module in modules
         for names in (module.__dict__, module._parameters, module._buffers, module._modules)
     ]
-    containers = [(held, _copied(held)) for held in held_containers(modules)]
+    containers = [(held, _copied(held)) for held in held_containers(modules) if not isinstance(held, tuple)]
     # a tensor may be given other memory too (`weight.data = ...`), which no version counts
     memory: list[tuple[Tensor, Tensor]] = [
         (tensor, tensor.detach())

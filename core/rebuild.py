@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from prunescope.core.attributes import OWN_ATTRIBUTES
 from prunescope.core.errors import BadInput
+from prunescope.core.held_tensors import held_containers
 from prunescope.core.labels import Vector
 from prunescope.core.references import follow
 
@@ -104,7 +106,7 @@ def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
     Raises:
         BadInput: a module holds something that cannot be copied (an open file, a lock).
     """
-    memo: dict[int, Any] = dict(tensors)
+    memo: dict[int, Any] = {**_computed(list(model.modules())), **tensors}
     # what deepcopy would do with every module, without the time that it takes over what is empty or cannot change
     kinds: list[tuple[str, nn.Module, Any]] = [(path, module, type(module)) for path, module in model.named_modules()]
     ordinary = {path: module for path, module, kind in kinds if _is_ordinary(kind)}
@@ -115,6 +117,14 @@ def rebuilt(model: nn.Module, tensors: dict[int, Tensor]) -> nn.Module:
     copied: nn.Module = copy.deepcopy(model, memo)
     follow(copied.modules(), memo)
     return copied
+
+
+def _computed(modules: Sequence[nn.Module]) -> dict[int, Tensor]:
+    """Copies, by id, of what a run has left in attributes and containers, which has a history that cannot be copied."""
+    containers = (held.values() if isinstance(held, dict) else held for held in held_containers(modules))
+    values = chain(*(vars(module).values() for module in modules), *containers)
+    found = [value for value in values if isinstance(value, Tensor) and not value.is_leaf]
+    return {id(tensor): tensor.detach().clone() for tensor in found}
 
 
 _ATOMS = frozenset((bool, int, float, str, type(None)))

@@ -106,6 +106,29 @@ def test_what_a_run_puts_into_containers_is_taken_out_again() -> None:
     assert result.model.parts is not model.parts
 
 
+def test_what_an_earlier_run_left_in_containers_stays_there_and_is_copied_without_its_history() -> None:
+    class Features(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.out = nn.Linear(4, 16), nn.Linear(16, 3)
+            self.seen: dict[str, Any] = {}
+            self.a.register_forward_hook(lambda layer, inputs, output: self.seen.update(all=[(output,)]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.a(x).relu())
+
+    model, x = Features().eval(), torch.randn(2, 4)
+    model(x)
+    ((before,),) = model.seen["all"]
+    result = prune(model, plan(graph := trace(model, x), score(graph), ratio=0.5))
+    ((after,),) = model.seen["all"]
+    assert after is before
+    assert not before.is_leaf
+    ((copied,),) = result.model.seen["all"]
+    assert copied.is_leaf
+    assert torch.equal(copied, before)
+
+
 def test_the_model_is_left_as_it_was_where_it_fails() -> None:
     model = Residual().train()
     with pytest.raises(TraceFailed):
