@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, ctx, dcc, html, no_update
 from dash.dcc.express import send_bytes
 from dash.development.base_component import Component
 
@@ -86,7 +86,8 @@ def register(app: Dash, session: Session) -> None:
         Output(ids.EXPORT_KNOWN, "data"),
         Output(ids.EXPORT_READY, "children"),
         Input(ids.REVISION, "data"),
-        State(ids.EXPORT_KNOWN, "data"),
+        # the file may be there before the answer to the click is
+        Input(ids.EXPORT_KNOWN, "data"),
         prevent_initial_call=True,
     )
     def take(revision: int, known: int | None) -> Any:

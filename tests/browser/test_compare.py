@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from playwright.sync_api import Page, expect
 
 from prunescope.core.matrices import matrices
 from prunescope.explorer import ids
+from prunescope.explorer.actions import export
 from prunescope.explorer.compared import layer_changes
+from prunescope.explorer.jobs import JobState
+from prunescope.explorer.panels import take_along
 from prunescope.explorer.predictions import changes
 from prunescope.explorer.session import Session
 from tests.browser.explorer_page import PATIENCE, Explorer, visited
@@ -122,6 +126,22 @@ def test_the_matrices_are_the_cores_and_a_cell_shows_its_layers_in_the_graph(
     explorer.page.wait_for_function("() => prunescope.graph.state().chain?.steps")
     state = explorer.state()
     assert (state["selected"], state["chain"]["second"]) == ("layer1.0.conv2", "layer1.0.conv1")
+
+
+def test_a_file_that_is_there_before_the_answer_to_the_click_comes_too(
+    explorer: Explorer, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made_at_once(session: Session, ending: str) -> JobState:
+        state = export(session, ending)
+        session.jobs.wait(PATIENCE)
+        # until the page has heard of it
+        time.sleep(3)
+        return state
+
+    monkeypatch.setattr(take_along, "export", made_at_once)
+    with explorer.page.expect_download() as download:
+        explorer.page.get_by_role("button", name="Script", exact=True).click()
+    assert download.value.suggested_filename == session.files[-1].name
 
 
 def test_files_come_as_downloads_with_what_their_check_found(
