@@ -2,8 +2,8 @@
 
 `python -m notebooks.results.headline` goes on where it was killed, a tenth of an epoch lost at most. `--epochs TRAIN
 BRANCH TUNE` gives it longer or shorter, in a folder of its own (`--epochs 9 3 10` made
-`logs/headline-10-epochs.jsonl`, `--epochs 9 3 20 --teacher-epochs 10` made `logs/headline-20-epochs.jsonl`: the teacher
-is that of the ten epochs), `--tuning-rate` another learning rate after the cut (`0.05` made
+`logs/headline-10-epochs.jsonl`, `--epochs 9 3 20` made `logs/headline-20-epochs.jsonl`, and with `--teacher-epochs 10`
+the log of the teacher of ten epochs), `--tuning-rate` another learning rate after the cut (`0.05` made
 `logs/headline-10-epochs-whole-rate.jsonl`), and `--only WAY` some of the ways; `--minute --logs FOLDER` is a short one,
 on a network of 8 layers.
 """

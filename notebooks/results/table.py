@@ -24,8 +24,8 @@ with it while other work was running, so it is rough. *Statistics anew*: with th
 normalisation layers measured again and nothing else. Units are ranked by magnitude, or *by Taylor*, first order, from
 the gradients of some batches to train on. The recovery, and the original's training on, begin at a quarter of the
 training's learning rate; at the whole rate in the speed-ups of dgcnn, lstm and vit, and where the name says so.
-*Distilled*: the recovery also learns the answers of the original that was trained on; where twenty epochs follow the
-cut, for ten of them. *In steps*: five cuts of equal proportion, a twentieth of the recovery after each of the first
+*Distilled*: the recovery also learns the answers of the original that was trained on for as many epochs, or for ten
+where the name says so. *In steps*: five cuts of equal proportion, a twentieth of the recovery after each of the first
 four.
 """
 GLANCE = """## Speed-ups at a glance
