@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from itertools import chain
 
 from torch import Tensor, nn
 
@@ -24,18 +25,21 @@ def resolve_layer_sizes(
         modules: Of the model, by path.
         was_read: Whether the run read a parameter.
     """
-    asked = [*(use.expression for use in space.uses), *(factor.expression for factor in space.factors)]
-    attributes = dict.fromkeys(found for expression in asked for found in attributes_in(expression))
+    asked = [(use, attributes_in(use.expression)) for use in space.uses]
+    of_factors = (attributes_in(factor.expression) for factor in space.factors)
+    attributes = dict.fromkeys(chain(*(found for _, found in asked), *of_factors))
     read = [found for found in attributes if any(map(was_read, modules[found.key.module]._parameters.values()))]
     with heard_by(None):
         sizes = {found.key: _size(modules[found.key.module], found) for found in read}
     known = {key: size for key, size in sizes.items() if size is not None}
     if not known:
         return
-    as_sizes = {found.key for use in space.uses for found in attributes_in(use.expression)}
+    as_sizes = {found.key for _, attributes in asked for found in attributes}
     space.factors = [_of_layer(each, known, as_sizes) for each in space.factors]
-    uses, space.uses = space.uses, []
-    for use in (replace(each, expression=substituted(each.expression, known)) for each in uses):
+    space.uses = []
+    for use, held in asked:
+        if any(found.key in known for found in held):
+            use = replace(use, expression=substituted(use.expression, known))
         if isinstance(use.expression, Literal) and not isinstance(use.wanted, int):
             reason = f"its size is that of a layer's dimension that cannot be cut ({use.text})"
             space.locks.append(Locked(use.wanted[use.wanted >= 0], reason, use.operation))

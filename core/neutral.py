@@ -58,9 +58,9 @@ def without_neutral_sums(space: LabelSpace, tape: Tape, family: Vector) -> None:
     ]
     if not sums and not products:
         return
-    labelled = (value.dims for step in tape.steps for value in (*step.operands, *step.outputs))
+    values = dict.fromkeys(chain.from_iterable((*step.operands, *step.outputs) for step in tape.steps))
     asked = [each.labels for each in (*sums, *products)]
-    of = _Families(family, [*chain.from_iterable(labelled), *asked], asked)
+    of = _Families(family, [*chain.from_iterable(value.dims for value in values), *asked], asked)
     zeros = _zeros(tape, of)
 
     def neutral(statistic: Statistic) -> bool:

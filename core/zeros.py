@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,9 +48,14 @@ class Zeros:
         count = prod(shape)
         memory = self._memory.get((dtype, like.device))
         if memory is None or memory.numel() < count:
-            memory = torch.zeros(
-                max(count, 2 * memory.numel() if memory is not None else 0), dtype=dtype, device=like.device
-            )
+            memory = _filled(max(count, 2 * memory.numel() if memory is not None else 0), dtype, like.device)
             self._memory[dtype, like.device] = memory
             self._shared[memory.untyped_storage().data_ptr()] = memory
         return memory.as_strided(shape, strides)
+
+
+def _filled(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    if device.type != "cpu":
+        return torch.zeros(count, dtype=dtype, device=device)
+    # the system keeps pages of zeros that nobody looks at for nothing, where torch would fill them
+    return torch.from_numpy(np.zeros(count * dtype.itemsize, dtype=np.uint8)).view(dtype)
