@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
@@ -277,9 +277,10 @@ class Run(Watch):
         producer = layer.name if layer else None
         self._note(operator.name, layer)
         call = Call(self.space, function, args, kwargs, outputs, read.tensors, self._dims, self._role)
+        shapes = [tuple(tensor.shape) for tensor in outputs]
         made = [
-            Value(labels, tuple(tensor.shape), producer, is_weight, hollow, made_of)
-            for tensor, labels in zip(outputs, self._ruled(operator, call), strict=True)
+            Value(labels, shape, producer, is_weight, hollow, made_of)
+            for labels, shape in zip(self._ruled(operator, call, shapes), shapes, strict=True)
         ]
         self.tape.steps.append(Step(operator.name, function, read.arguments, tuple(read.noted), tuple(made)))
         for tensor, value in zip(outputs, made, strict=True):
@@ -322,13 +323,13 @@ class Run(Watch):
                 self.edges[value.producer, name] = None
         return notes
 
-    def _ruled(self, operator: Operator, call: Call) -> list[Dims]:
+    def _ruled(self, operator: Operator, call: Call, shapes: Sequence[tuple[int, ...]]) -> list[Dims]:
         """The labels of the outputs, as the rule says."""
         if operator.rule is None:
             return self._unknown(call)
         return [
-            tuple([ONE_INDEX if size == 1 else dim for dim, size in zip(dims, tensor.shape, strict=True)])
-            for dims, tensor in zip(operator.rule(call), call.outputs, strict=True)
+            tuple([ONE_INDEX if size == 1 else dim for dim, size in zip(dims, shape, strict=True)])
+            for dims, shape in zip(operator.rule(call), shapes, strict=True)
         ]
 
     def _unknown(self, call: Call) -> list[Dims]:

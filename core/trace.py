@@ -182,7 +182,7 @@ def _layers(run: Run) -> tuple[Layer, ...]:
     macs: Counter[str] = Counter()
     for term in run.space.terms:
         if term.operation < run.reference_operations:
-            macs[run.operations[term.operation].layer] += term.factor * prod(dim.size for dim in term.dims)
+            macs[run.operations[term.operation].layer] += term.factor * prod([dim.size for dim in term.dims])
     return tuple(
         Layer(
             name=notes.name,
