@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -96,7 +95,7 @@ class Run(Watch):
         self.paths = {module: name for name, module in self.modules.items()}
         self.leaves = {module for module in self.paths if all(child is None for child in module._modules.values())}
         self.stack: list[tuple[nn.Module, str, str]] = []  # module, its path, the layer's name or "" for a container
-        self.calls: Counter[str] = Counter()
+        self.calls: dict[str, int] = {}
         self.thread = get_ident()  # that runs the model
         self.values: dict[int, tuple[weakref.ref[Tensor], Value]] = {}  # by id, which another tensor may take over
         self.named_parameters = registered_tensors(self.modules, "_parameters")
@@ -242,8 +241,8 @@ class Run(Watch):
             self.stack.pop()
 
     def _call_name(self, name: str) -> str:
-        self.calls[name] += 1
-        return name if self.calls[name] == 1 else f"{name}#{self.calls[name]}"
+        count = self.calls[name] = self.calls.get(name, 0) + 1
+        return name if count == 1 else f"{name}#{count}"
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -315,7 +314,8 @@ class Run(Watch):
         if notes is None:
             notes = self.layers[name] = LayerNotes(name, path, kind, is_module, "")
         for value in read.values:
-            notes.parameters.update(dict.fromkeys(value.made_of))
+            if value.made_of:
+                notes.parameters.update(dict.fromkeys(value.made_of))
             if value.producer and value.producer != name:
                 if (value.producer, name) not in self.edges:
                     notes.input_shapes.append(value.shape)
