@@ -24,15 +24,25 @@ def lock_held(space: LabelSpace, component: Vector) -> None:
     locked = np.zeros(int(component.max(initial=-1)) + 1, dtype=bool)
     for lock in space.locks:
         locked[component[lock.labels]] = True
-    waiting = _alike(space.uses)
-    while held := [uses for uses in waiting if any(_stays(side, component, locked) for side in _sides(uses))]:
-        waiting = [uses for uses in waiting if uses not in held]
-        for use in (use for uses in held for use in uses):
-            for labels in use.dims:
-                free = labels[(labels >= 0) & ~locked[component[labels]]]
-                if free.size:
-                    space.locks.append(Locked(free, HELD, use.operation))
-                    locked[component[free]] = True
+    waiting, before = _alike(space.uses), -1
+    # a size that stays may hold one that was asked for earlier
+    while len(waiting) != before:
+        before = len(waiting)
+        waiting = [uses for uses in waiting if not _is_held(space, uses, component, locked)]
+
+
+def _is_held(space: LabelSpace, uses: Sequence[SizeUse], component: Vector, locked: NDArray[np.bool_]) -> bool:
+    """Whether one of the sizes that are equal stays; what is free of the others is locked then, in `locked` too."""
+    sides = [side for use in uses for side in (use.wanted, *use.dims)]
+    if not any(_stays(side, component, locked) for side in sides):
+        return False
+    for use in uses:
+        for labels in use.dims:
+            free = labels[(labels >= 0) & ~locked[component[labels]]]
+            if free.size:
+                space.locks.append(Locked(free, HELD, use.operation))
+                locked[component[free]] = True
+    return True
 
 
 def _alike(uses: Sequence[SizeUse]) -> list[list[SizeUse]]:
@@ -47,10 +57,6 @@ def _alike(uses: Sequence[SizeUse]) -> list[list[SizeUse]]:
         elif isinstance(use.expression, OfAttribute):
             by_attribute[use.expression.key].append(use)
     return [*found, *(alike for alike in by_attribute.values() if len(alike) > 1)]
-
-
-def _sides(uses: Sequence[SizeUse]) -> list[Vector | int]:
-    return [side for use in uses for side in (use.wanted, *use.dims)]
 
 
 def _stays(side: Vector | int, component: Vector, locked: NDArray[np.bool_]) -> bool:
