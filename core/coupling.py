@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,24 +46,45 @@ def components_of(space: LabelSpace) -> Components:
 
 def couplings_of(space: LabelSpace, components: Components) -> tuple[Coupling, ...]:
     """One coupling for a model without grids, else two: whole rows first (heads), whole columns first."""
-    ways = (True, False) if space.grids else (True,)
-    return tuple(_coupling(space, components, by_rows) for by_rows in ways)
+    choices = _choices(space, components.by_edges)
+    return tuple(_coupling(space, components, choices, way) for way in ((0, 1) if choices else (0,)))
 
 
-def _coupling(space: LabelSpace, components: Components, by_rows: bool) -> Coupling:
-    before = components.by_edges
-    locked, competing = (np.zeros(before.max(initial=-1) + 1, dtype=bool) for _ in range(2))
+class _Choice(NamedTuple):
+    """How a grid can be cut."""
+
+    grid: Grid
+    by_rows: tuple[bool, bool]  # whether the first way cuts whole rows, and the second
+    is_open: bool  # whether rows and columns can both be cut
+    is_square: bool  # whether rows and columns are the same units
+
+
+def _choices(space: LabelSpace, component: Vector) -> list[_Choice]:
+    locked, competing = (np.zeros(component.max(initial=-1) + 1, dtype=bool) for _ in range(2))
     for lock in space.locks:
-        locked[before[lock.labels]] = True
+        locked[component[lock.labels]] = True
     for labels in space.competing:
-        competing[before[labels[labels >= 0]]] = True
+        competing[component[labels[labels >= 0]]] = True
+    return [_choice(grid, component, locked, competing) for grid in space.grids]
+
+
+def _choice(grid: Grid, component: Vector, locked: NDArray[np.bool_], competing: NDArray[np.bool_]) -> _Choice:
+    """Whole rows come first, but units that compete behind others; only one side where the other cannot be cut."""
+    rows, columns = (component[labels[labels >= 0]] for labels in (grid.rows, grid.columns))
+    open_rows, open_columns = (not locked[side].all() for side in (rows, columns))
+    rows_first = not competing[rows].all() or bool(competing[columns].all())
+    by_rows = (rows_first, not rows_first) if open_rows == open_columns else (open_rows, open_rows)
+    return _Choice(grid, by_rows, open_rows and open_columns, np.array_equal(rows, columns))
+
+
+def _coupling(space: LabelSpace, components: Components, choices: Sequence[_Choice], way: int) -> Coupling:
+    before = components.by_edges
     ties = LabelSpace(count=space.count, reasons=space.reasons, _reason_codes=space._reason_codes)
     kinds: list[tuple[bool, Vector, str]] = []
-    for grid in space.grids:
-        open_rows, open_columns = _open_ways(grid, locked, before)
-        rows = _rows_come_first(grid, competing, before) == by_rows if open_rows == open_columns else open_rows
-        _tie(ties, grid, rows, _are_the_same(before[grid.rows], before[grid.columns]))
-        kinds.append((open_rows and open_columns, grid.elements, grid.row_kind if rows else grid.column_kind))
+    for choice in choices:
+        grid, by_rows = choice.grid, choice.by_rows[way]
+        _tie(ties, grid, by_rows, choice.is_square)
+        kinds.append((choice.is_open, grid.elements, grid.row_kind if by_rows else grid.column_kind))
     edges, locks = (*space.edges, *ties.edges), (*space.locks, *ties.locks)
     component = _joined(before, ties.edges)
     count = int(component.max(initial=-1)) + 1
@@ -79,38 +101,30 @@ def _coupling(space: LabelSpace, components: Components, by_rows: bool) -> Coupl
     return Coupling(component, lock_of, locks, kind, tuple(named), components.family, edges)
 
 
-def _open_ways(grid: Grid, locked: NDArray[np.bool_], component: Vector) -> tuple[bool, bool]:
-    """Whether any whole row, and any whole column, of a grid can be cut."""
-    rows, columns = (bool((~locked[component[labels[labels >= 0]]]).any()) for labels in (grid.rows, grid.columns))
-    return rows, columns
-
-
-def _rows_come_first(grid: Grid, competing: NDArray[np.bool_], component: Vector) -> bool:
-    """Whole rows come first, but units that compete behind others."""
-    rows, columns = _open_ways(grid, competing, component)
-    return rows or not columns
-
-
-def _are_the_same(rows: Vector, columns: Vector) -> bool:
-    return rows.size == columns.size and bool((rows == columns).all())
-
-
 def _tie(ties: LabelSpace, grid: Grid, by_rows: bool, both: bool) -> None:
     """Elements go with their row, and the columns stay whole; or the other way round. `both`: these are the same."""
     ties.operation = grid.operation
-    rows, columns = grid.rows.size, grid.columns.size
     kind, stays = (grid.row_kind, grid.columns) if by_rows else (grid.column_kind, grid.rows)
-    ties.join(grid.elements, np.repeat(grid.rows, columns) if by_rows else np.tile(grid.columns, rows))
+    ties.join(grid.elements, _rows_of(grid) if by_rows else _columns_of(grid))
     ties.lock(stays, BOTH_WAYS if both else f"whole {kind} are cut here")
 
 
 def _both_ways(grid: Grid) -> list[Edges]:
-    rows, columns = np.repeat(grid.rows, grid.columns.size), np.tile(grid.columns, grid.rows.size)
     return [
         Edges(side[keep], grid.elements[keep], grid.operation)
-        for side in (rows, columns)
+        for side in (_rows_of(grid), _columns_of(grid))
         for keep in [(side >= 0) & (grid.elements >= 0)]
     ]
+
+
+def _rows_of(grid: Grid) -> Vector:
+    """(R * C,) the row of every element"""
+    return np.repeat(grid.rows, grid.columns.size)
+
+
+def _columns_of(grid: Grid) -> Vector:
+    # NumPy's own tile takes several times as long
+    return np.broadcast_to(grid.columns, (grid.rows.size, grid.columns.size)).reshape(-1)
 
 
 def _joined(component: Vector, edges: Sequence[Edges]) -> Vector:

@@ -6,7 +6,7 @@ whole columns can go at once, each by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +25,18 @@ def without_free_grids(space: LabelSpace, by_edges: Vector, parameters: Iterable
         parameters: That the run read.
     """
     spoken_of = np.bincount(by_edges)[by_edges] > 1
-    if all(spoken_of[grid.elements].any() for grid in space.grids):
+    if not _unspoken(space.grids, spoken_of):
         return
     for labels in _spoken_of(space, parameters):
         spoken_of[labels[labels >= 0]] = True
-    while free := _free(space, spoken_of):
+    while free := _free(space, _unspoken(space.grids, spoken_of)):
         grid = {int(label): grid for grid in free for label in grid.elements}
         space.grids = [each for each in space.grids if not any(each is other for other in free)]
         space.terms = [_by_sides(term, grid) for term in space.terms]
+
+
+def _unspoken(grids: Sequence[Grid], spoken_of: NDArray[np.bool_]) -> list[Grid]:
+    return [grid for grid in grids if grid.elements.min() >= 0 and not spoken_of[grid.elements].any()]
 
 
 def _spoken_of(space: LabelSpace, parameters: Iterable[ParameterDims]) -> Iterator[Vector]:
@@ -48,22 +52,20 @@ def _spoken_of(space: LabelSpace, parameters: Iterable[ParameterDims]) -> Iterat
         yield from dims_in(factor.expression)
 
 
-def _free(space: LabelSpace, spoken_of: NDArray[np.bool_]) -> list[Grid]:
-    """Grids of whose elements nothing else speaks, another grid or a part of a product neither."""
+def _free(space: LabelSpace, unspoken: Sequence[Grid]) -> list[Grid]:
+    """Those of whose elements nothing else speaks, another grid or a part of a product neither."""
+    if not unspoken:
+        return []
     grids = np.zeros(space.count, dtype=np.int64)  # how many each label is in
     for grid in space.grids:
         for labels in (grid.elements, grid.rows, grid.columns):
             grids[np.unique(labels[labels >= 0])] += 1
     whole = {_key(grid.elements) for grid in space.grids}
-    in_parts = spoken_of.copy()
+    in_parts = np.zeros(space.count, dtype=bool)
     for dim in (dim for term in space.terms for dim in term.dims):
         if _key(dim) not in whole:
             in_parts[dim[dim >= 0]] = True
-    return [
-        grid
-        for grid in space.grids
-        if grid.elements.min() >= 0 and not in_parts[grid.elements].any() and (grids[grid.elements] == 1).all()
-    ]
+    return [grid for grid in unspoken if not in_parts[grid.elements].any() and (grids[grid.elements] == 1).all()]
 
 
 def _by_sides(term: Term, grids: dict[int, Grid]) -> Term:

@@ -189,6 +189,17 @@ def _matrix(left: int) -> Callable[[Step, int, Tensor], Marks]:
     return push
 
 
+def _linear(step: Step, position: int, mark: Tensor) -> Marks:
+    """Of (..., in), a weight of (out, in) and a bias of (out,)."""
+    if position < 2:
+        mark = _one(mark, -1)
+    return _spread(step, position, mark.squeeze(-1) if position == 1 else mark)
+
+
+def _linear_terms(step: Step) -> Terms:
+    return ((0, 1), (2,))[: len(step.operands) - 1]
+
+
 def _matrix_terms(step: Step) -> Terms:
     return ((0, 1),)
 
@@ -287,6 +298,7 @@ _LINEAR: dict[str, Linear] = {
     **{f"aten.{name}": Linear(_quotient, _spread) for name in ("div", "div_")},
     **{f"aten.{name}": Linear(_matrix_terms, _matrix(0)) for name in ("mm", "bmm")},
     **{f"aten.{name}": Linear(_added_matrix_terms, _matrix(1)) for name in ("addmm", "baddbmm")},
+    "aten.linear": Linear(_linear_terms, _linear),
     "aten.convolution": Linear(_affine(1), _convolution),
     "aten.embedding": Linear(_first, _embedding),
     **{f"aten.{name}": Linear(_first, _summed) for name in ("sum", "mean")},

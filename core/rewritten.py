@@ -1,6 +1,7 @@
 """Calls of torch's functions that a trace does by other operations: the same result, made of parts that rules can read.
 
-Torch does these by filling memory of its own making piece by piece, which looks like a size that is fixed in code.
+Torch does most of these by filling memory of its own making piece by piece, which looks like a size that is fixed in
+code; a linear layer, by views around a product of matrices, which are four operations for one.
 """
 
 from __future__ import annotations
@@ -10,13 +11,35 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 
 def rewritten(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """The result of the call, or None where torch itself has to make it."""
     made = _REWRITTEN.get(name)
     return made(*args, **kwargs) if made and kwargs.keys() <= _KEYWORDS else None
+
+
+class WholeProducts(TorchFunctionMode):
+    """Linear layers are one operation inside, as they are in a trace."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        is_linear = getattr(function, "__name__", "") == "linear" and not kwargs
+        made = _linear(*args) if is_linear else None
+        return function(*args, **(kwargs or {})) if made is None else made
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
+    """Of a weight that is a parameter itself: what is computed may take part in sums that are counted by operation."""
+    is_plain = type(weight) is nn.Parameter and weight.layout is x.layout is torch.strided and not x.is_nested
+    # below autograd there are no gradients, which code may ask for inside `enable_grad`
+    if not is_plain or weight.dim() != 2 or torch.is_grad_enabled():
+        return None
+    with torch._C._AutoDispatchBelowAutograd():
+        return torch.nn.functional.linear(x, weight, bias)
 
 
 def _batch_norm(x: Tensor, *rest: Any) -> Tensor | None:
@@ -94,6 +117,7 @@ _REWRITTEN: Mapping[str, Callable[..., Any]] = {
     "batch_norm": _batch_norm,
     "feature_dropout": _feature_dropout,
     "feature_dropout_": _feature_dropout_in_place,
+    "linear": _linear,
     "pad": _circular_pad,
     "pad_sequence": _padded_sequences,
     "tensor_split": _even_split,

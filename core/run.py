@@ -329,6 +329,8 @@ class Run(Watch):
             return self._unknown(call)
         return [
             tuple([ONE_INDEX if size == 1 else dim for dim, size in zip(dims, shape, strict=True)])
+            if 1 in shape or len(dims) != len(shape)
+            else tuple(dims)
             for dims, shape in zip(operator.rule(call), shapes, strict=True)
         ]
 

@@ -103,6 +103,13 @@ def _convolution(
     return zeros.shaped(x, (x.shape[0], channels, *sizes))
 
 
+def _linear(zeros: Zeros, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
+    out, size = weight.shape
+    if x.shape[-1:] != (size,) or x.dtype != weight.dtype or (bias is not None and bias.shape != (out,)):
+        return None
+    return zeros.shaped(x, (*x.shape[:-1], out))
+
+
 def _product(zeros: Zeros, left: Tensor, right: Tensor) -> Tensor | None:
     if left.shape[-1] != right.shape[-2] or left.shape[:-2] != right.shape[:-2] or left.dtype != right.dtype:
         return None
@@ -241,6 +248,7 @@ def for_each(values: Sequence[int], rank: int) -> Sequence[int]:
 
 _ANSWERS: dict[str, Callable[..., Tensor | None]] = {
     "aten.convolution": _convolution,
+    "aten.linear": _linear,
     "aten.mm": _product,
     "aten.bmm": _product,
     "aten.addmm": _added_product,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dis
 import os
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -43,6 +43,7 @@ def _numbers_in(code: CodeType) -> frozenset[int]:
     return frozenset(value for value in (*constants, *inner) if type(value) is int)
 
 
+@lru_cache(maxsize=4096)
 def source_of(code: CodeType, line: int) -> str:
     """ "file.py:81 in forward" for code that is neither torch's nor ours, else ""."""
     file = _users_file(code.co_filename)

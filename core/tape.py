@@ -69,7 +69,8 @@ class Operands:
     def of(cls, arguments: Sequence[Any], keywords: Mapping[str, Any], known: Callable[[Tensor], Value]) -> Operands:
         found = cls()
         found.arguments = tuple(found._read_all(arguments, known))
-        found._read_all(keywords.values(), known)
+        if keywords:
+            found._read_all(keywords.values(), known)
         return found
 
     def _read_all(self, arguments: Iterable[Any], known: Callable[[Tensor], Value]) -> list[Any]:

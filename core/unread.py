@@ -26,7 +26,7 @@ def lock_unread(space: LabelSpace, tape: Tape) -> None:
         for d, dim in enumerate(value.dims):
             if isinstance(dim, Fixed):
                 continue
-            seen = np.arange(dim.size) if whole else _read(tape, value, d)
+            seen = np.arange(dim.size) if whole or _is_read_in_a_part(tape, value, dim) else _read(tape, value, d)
             left = np.delete(dim, seen)
             unread.append((left[left >= 0], tape.readers[value][0]))
             seen = dim[seen]
@@ -60,6 +60,19 @@ def _read_as_a_whole(tape: Tape, value: Value) -> bool:
         if step.name not in TAKES_WHOLE or _read_as_a_whole(tape, step.outputs[0]):
             return True
     return False
+
+
+def _is_read_in_a_part(tape: Tape, value: Value, labels: Vector) -> bool:
+    """Whether something that was taken of it, and has this dimension as it is, is read as a whole."""
+    parts = (
+        output
+        for position in tape.readers.get(value, ())
+        for step in [tape.steps[position]]
+        if step.name in TAKES_WHOLE | TAKES_PARTS
+        for output in step.outputs
+        if any(dim is labels for dim in output.dims)
+    )
+    return any(_read_as_a_whole(tape, part) or _is_read_in_a_part(tape, part, labels) for part in parts)
 
 
 def _read(tape: Tape, value: Value, dim: int) -> Vector:

@@ -27,6 +27,7 @@ from prunescope.core.open_functions import without_fused_paths
 from prunescope.core.preserve import have_their_own_modes, preserved, set_mode, uncompiled
 from prunescope.core.rebuild import Change, Slices, as_kind, rebuilt
 from prunescope.core.reference import AnotherRun, Reference, kept_of
+from prunescope.core.rewritten import WholeProducts
 from prunescope.core.run import ParameterDims
 from prunescope.core.trial_inputs import ModelCall, called, enlarged, has_floats, runs, second_batch, varied
 
@@ -317,7 +318,7 @@ def _doubled(leaf: Any) -> Any:
 def _reference_output(
     graph: DependencyGraph, reference: nn.Module, call: ModelCall, gone: NDArray[np.bool_]
 ) -> list[Tensor]:
-    with without_fused_paths(reference.modules()), Reference(graph, gone):
+    with without_fused_paths(reference.modules()), WholeProducts(), Reference(graph, gone):
         return _tensors(called(reference, call))
 
 

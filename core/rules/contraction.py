@@ -145,6 +145,22 @@ def _added(call: Call, added: Tensor, product: Dims) -> Dims:
     return product
 
 
+@register("aten.linear")
+def linear(call: Call) -> Sequence[Dims]:
+    """(..., in) and a weight (out, in) -> (..., out)."""
+    inputs, weight = call["input"], call["weight"]
+    x, w = call.labels(inputs), call.labels(weight)
+    call.space.join(x[-1], w[1])
+    for tensor, dim, side in ((inputs, -1, "in"), (weight, 1, "in"), (weight, 0, "out")):
+        call.role(tensor, dim, side)
+    if call["bias"] is not None:
+        call.space.join(w[0], call.labels(call["bias"])[0])
+    contracted = w[1] if isinstance(x[-1], Fixed) else x[-1]
+    sizes = [*zip(x[:-1], inputs.shape[:-1], strict=True), (contracted, inputs.shape[-1]), (w[0], weight.shape[0])]
+    call.space.multiply_accumulates(1, sizes)
+    return [(*x[:-1], w[0])]
+
+
 @register("aten.mm", "aten.bmm")
 def product(call: Call) -> Sequence[Dims]:
     return [_product(call, *call.tensors)]

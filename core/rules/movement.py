@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -132,12 +133,13 @@ def viewed(space: LabelSpace, dims: Dims, before: tuple[int, ...], after: tuple[
     return tuple(result)
 
 
-def blocks(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+@lru_cache(maxsize=1024)
+def blocks(before: tuple[int, ...], after: tuple[int, ...]) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
     """Pair the dimensions of two shapes with the same number of elements into the shortest runs of equal products.
 
-    (2, 6, 5) -> (12, 5) gives [([0, 1], [0]), ([2], [1])].
+    (2, 6, 5) -> (12, 5) gives ((0, 1), (0,)), ((2,), (1,)).
     """
-    found: list[tuple[list[int], list[int]]] = []
+    found: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
     i = j = 0
     while i < len(before) or j < len(after):
         old: list[int] = []
@@ -152,8 +154,8 @@ def blocks(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int],
                 new.append(j)
                 right *= after[j]
                 j += 1
-        found.append((old, new))
-    return found
+        found.append((tuple(old), tuple(new)))
+    return tuple(found)
 
 
 @register("aten.view_as_complex")

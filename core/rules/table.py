@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -26,15 +26,18 @@ class Call:
     tensors: Sequence[Tensor]  # every tensor among the arguments, in order, those in lists included
     labels: Callable[[Tensor], Dims]  # the dimension labels of a tensor that it read
     role: Callable[[Tensor, int, str], None]  # say that a weight's dimension is the layer's "in" or "out" side
+    _arguments: dict[str, Any] = field(default_factory=dict, init=False)
 
-    @cached_property
+    @property
     def arguments(self) -> dict[str, Any]:
         """Every argument by the name that the operation's schema gives it, defaults included."""
-        names, defaults = _schema(self.function)
-        found = defaults.copy()
-        found.update(zip(names, self.positional, strict=False))
-        found.update(self.keywords)
-        return found
+        # a cached property would take a lock at every look
+        if not self._arguments:
+            names, defaults = _schema(self.function)
+            self._arguments.update(defaults)
+            self._arguments.update(zip(names, self.positional, strict=False))
+            self._arguments.update(self.keywords)
+        return self._arguments
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]

@@ -108,7 +108,9 @@ def test_what_torch_calls_pointwise_is_pointwise() -> None:
     assert done > 100
 
 
-@pytest.mark.parametrize("name", ["aten.convolution", "aten.mm", "aten.bmm", "aten.addmm", "aten.baddbmm"])
+@pytest.mark.parametrize(
+    "name", [f"aten.{name}" for name in ("convolution", "linear", "mm", "bmm", "addmm", "baddbmm")]
+)
 def test_costs_are_those_that_torch_counts(name: str) -> None:
     """Multiply-accumulates are half of torch's operations, before a cut and after it."""
     for call in WRITTEN[name]:
