@@ -153,12 +153,11 @@ def linear(call: Call) -> Sequence[Dims]:
     call.space.join(x[-1], w[1])
     for tensor, dim, side in ((inputs, -1, "in"), (weight, 1, "in"), (weight, 0, "out")):
         call.role(tensor, dim, side)
-    if call["bias"] is not None:
-        call.space.join(w[0], call.labels(call["bias"])[0])
     contracted = w[1] if isinstance(x[-1], Fixed) else x[-1]
     sizes = [*zip(x[:-1], inputs.shape[:-1], strict=True), (contracted, inputs.shape[-1]), (w[0], weight.shape[0])]
     call.space.multiply_accumulates(1, sizes)
-    return [(*x[:-1], w[0])]
+    product = (*x[:-1], w[0])
+    return [product if call["bias"] is None else _added(call, call["bias"], product)]
 
 
 @register("aten.mm", "aten.bmm")

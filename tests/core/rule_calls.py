@@ -275,7 +275,7 @@ def _products() -> Iterator[Sample]:
     for groups in (1, 3):
         weight = t(9, 6 // groups, 3, 5)
         yield sample(aten.convolution, t(4, 6, 7, 5), weight, t(9), (2, 1), (1, 0), (1, 1), False, (0, 0), groups)
-    for shape, bias in (((4, 6), t(5)), ((2, 4, 6), t(5)), ((3, 4, 6), None), ((6,), t(5))):
+    for shape, bias in (((4, 6), t(5)), ((2, 4, 6), t(5)), ((3, 4, 6), None), ((6,), t(5)), ((4, 6), t(1))):
         yield sample(aten.linear, t(*shape), t(5, 6), bias)
     yield sample(aten.mm, t(4, 6), t(6, 5))
     yield sample(aten.bmm, t(3, 4, 6), t(3, 6, 5))

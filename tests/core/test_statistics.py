@@ -59,6 +59,18 @@ class Products(nn.Module):
         return self.function(self.hidden(x)) @ self.function(self.key(x)).transpose(-2, -1) @ self.value(x)
 
 
+class ProductsOfMatrices(nn.Module):
+    """The same of two dimensions, between layers whose own products are of the same kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.key, self.value = (nn.Linear(4, width, bias=False) for width in (8, 8, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(0, -2)
+        return self.hidden(x).exp() @ self.key(x).exp().t() @ self.value(x)
+
+
 def standardised(weight: Tensor) -> Tensor:
     return (weight - weight.mean(1, keepdim=True)) / weight.std(1, keepdim=True)
 
@@ -97,6 +109,7 @@ CHANGED: dict[str, Callable[[], nn.Module]] = {
     "cos on either side of a product": lambda: Products(torch.cos),
     "sigmoid on either side of a product": lambda: Products(torch.sigmoid),
     "elu + 1 on either side of a product": lambda: Products(lambda x: functional.elu(x) + 1),
+    "exp on either side of a product of matrices": ProductsOfMatrices,
     "a sum of exp": lambda: Hidden(lambda x: x / x.exp().sum(-1, keepdim=True)),
 }
 UNCHANGED: dict[str, Callable[[], nn.Module]] = {
