@@ -17,6 +17,7 @@ from prunescope.core.why import Link, chain
 _WORDS: tuple[tuple[str, str], ...] = (
     ("norm", "normalises unit by unit: its weights go with the units that it reads"),
     ("conv", "has weights for each unit that it reads, and these go with it"),
+    ("linear", "has weights for each unit that it reads, and these go with it"),
     ("mm", "has weights for each unit that it reads, and these go with it"),
     ("attention", "multiplies queries, keys and values, unit by unit"),
     ("cat", "joins its operands along another dimension: all keep the same units"),

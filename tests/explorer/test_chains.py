@@ -7,8 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
-from prunescope.core import DependencyGraph
+from prunescope.core import DependencyGraph, trace
 from prunescope.core.errors import BadInput
 from prunescope.core.why import chain
 from prunescope.explorer.actions import asked_tie
@@ -73,6 +75,18 @@ def test_along_a_residual_stream_the_way_has_no_gap() -> None:
     assert [step.layer for step in found.steps] == ["layer1.0.add", "layer1.1.add", "layer1.2.add", "layer1.2.bn2"]
     assert all({(a, b), (b, a)} & set(found.edges) for a, b in pairwise(found.path))
     assert "layer1.0.conv2" not in found.path
+
+
+def test_each_step_says_what_its_operation_does_to_the_units() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    graph = trace(model, torch.randn(2, 4))
+    for second, operation, words in (
+        ("1", "native_batch_norm", "normalises unit by unit"),
+        ("2", "linear", "has weights for each unit that it reads"),
+    ):
+        (step,) = tie(graph, "0", second).steps
+        assert step.operation == operation
+        assert step.words.startswith(words)
 
 
 def test_what_nothing_ties_says_so() -> None:
