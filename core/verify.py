@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,16 +20,14 @@ from prunescope.core.decisions import Recording, Replaying, relative_difference
 from prunescope.core.draws import SameDraws
 from prunescope.core.errors import VerificationFailed
 from prunescope.core.graph import DependencyGraph
-from prunescope.core.held_tensors import tensor_attributes
 from prunescope.core.inputs import as_call, plain_output
-from prunescope.core.labels import Vector
 from prunescope.core.open_functions import without_fused_paths
-from prunescope.core.preserve import have_their_own_modes, preserved, set_mode, uncompiled
-from prunescope.core.rebuild import Change, Slices, as_kind, rebuilt
+from prunescope.core.preserve import preserved, set_mode, uncompiled
+from prunescope.core.rebuild import Change
 from prunescope.core.reference import AnotherRun, Reference, kept_of
 from prunescope.core.rewritten import WholeProducts
-from prunescope.core.run import ParameterDims
-from prunescope.core.trial_inputs import ModelCall, called, enlarged, has_floats, runs, second_batch, varied
+from prunescope.core.trial_inputs import ModelCall, called, enlarged, runs, second_batch, varied
+from prunescope.core.twins import everything, readers, tensors_by_name, twins, weights
 
 TOLERANCE = 1e-5  # largest difference, relative to the largest output
 _ROUNDINGS = 2  # times what rounding alone does to the output, where a model cannot be run in a higher precision
@@ -71,7 +69,7 @@ def verified(
     Raises:
         VerificationFailed: it does not run, has other output shapes, or differs by more than `TOLERANCE`.
     """
-    reference, twin = _twins(graph, pruned, changes, _everything)
+    reference, twin = twins(graph, pruned, changes, everything)
     writes = graph.record.writes_parameters
     call = varied(as_call(graph.example_inputs), reference, writes)
     rounding = 0.0
@@ -79,10 +77,7 @@ def verified(
         set_mode(pruned, training=False)
         # a model may count its runs, or keep what it saw: those that are compared begin as they were before these
         with preserved(graph.model, writes), preserved(pruned, writes), preserved(reference, writes):
-            shapes = _shapes(_run_pruned(pruned, call, graph))
-            # how many boxes there are is for the comparison with the reference, not with the original
-            if shapes != graph.record.output_shapes and not graph.record.decides_by_values:
-                raise _failed(graph, f"its output shapes are {shapes}, the original's {graph.record.output_shapes}")
+            shapes = _shapes_checked(graph, pruned, call)
             training = _runs_in_training(graph, pruned, call)
             batch = second_batch(call)
             larger = enlarged(call, batch) if batch else None
@@ -96,10 +91,10 @@ def verified(
                 # another batch may take another way through the model
                 larger = None
                 difference, precision, reason = _compare(graph, reference, twin, call, gone, changes)
-            for zeroed in (_weights, _readers):
+            for zeroed in (weights, readers):
                 # zeros that are divided by their own length or sum: then less is zero, and tells as much
                 if difference == math.inf:
-                    reference, twin = _twins(graph, pruned, changes, zeroed)
+                    reference, twin = twins(graph, pruned, changes, zeroed)
                     difference, precision, reason = _compare(graph, reference, twin, larger or call, gone, changes)
             if difference is not None and difference > TOLERANCE and precision != "float64":
                 rounding = _rounding(twin, larger or call)
@@ -110,90 +105,6 @@ def verified(
     if difference is not None and not difference <= max(TOLERANCE, min(_ROUNDINGS * rounding, _MOST_ROUNDING)):
         raise _failed(graph, f"its output differs by {difference:.1e} of the largest output, in {precision}")
     return Verification(shapes, batch, difference, precision, _statistics(graph, gone), reason, training)
-
-
-_Zeroed = Callable[
-    [DependencyGraph, ParameterDims, Vector], bool
-]  # whether these labels of a parameter's dimension are zero
-
-
-def _everything(graph: DependencyGraph, parameter: ParameterDims, labels: Vector) -> bool:
-    return True
-
-
-def _weights(graph: DependencyGraph, parameter: ParameterDims, labels: Vector) -> bool:
-    """All but tables of constants."""
-    return not parameter.is_buffer
-
-
-def _readers(graph: DependencyGraph, parameter: ParameterDims, labels: Vector) -> bool:
-    """The weights that read a unit; what makes it has its values."""
-    return not parameter.is_buffer and bool((graph.record.sides[labels] == 1).all())
-
-
-def _twins(
-    graph: DependencyGraph, pruned: nn.Module, changes: Mapping[str, Change], zeroed: _Zeroed
-) -> tuple[nn.Module, nn.Module]:
-    """The reference (the original with the removed slices set to zero) and the pruned model, both without weights that
-    would hide a difference: those that are all alike (zeros, ones, a tiny scale) are drawn anew, the same in both.
-    In evaluation mode.
-
-    Tensors that do not change are shared with the given models, unless code of the model's own may change them.
-    """
-    own = have_their_own_modes(graph.model.modules())
-    generator = torch.Generator().manual_seed(0)
-    before, after = _tensors_by_name(graph.model), _tensors_by_name(pruned)
-    reference, twin = (
-        {id(tensor): as_kind(tensor, tensor.detach().clone()) if own else tensor for tensor in tensors.values()}
-        for tensors in (before, after)
-    )
-    for name, tensor in before.items():
-        change = changes.get(name, Change(tensor, {}))
-        value = _lively(tensor, generator)
-        if value is not tensor and name in after:
-            twin[id(after[name])] = change.made(as_kind(tensor, value))
-        if value is not tensor or change.removed:
-            zeros = _zeros(graph, name, change, zeroed)
-            reference[id(tensor)] = as_kind(tensor, _zeroed(value, zeros))
-    made = rebuilt(graph.model, reference), rebuilt(pruned, twin)
-    for model in made:
-        set_mode(model, training=False)
-    return made
-
-
-def _zeros(graph: DependencyGraph, name: str, change: Change, zeroed: _Zeroed) -> dict[int, Slices]:
-    """By dimension, the indices of a parameter that are zero in the reference."""
-    if not change.removed:
-        return {}
-    parameter = graph.record.parameters[name]
-    labels = {
-        dim: graph.record.space.vector(parameter.dims[dim], slices.size) for dim, slices in change.removed.items()
-    }
-    return {dim: slices for dim, slices in change.removed.items() if zeroed(graph, parameter, labels[dim][slices.gone])}
-
-
-def _tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
-    held = tensor_attributes(dict(model.named_modules()))
-    return dict(model.named_parameters()) | dict(model.named_buffers()) | dict(held)
-
-
-def _lively(tensor: Tensor, generator: torch.Generator) -> Tensor:
-    """The tensor, or where all its values are equal others of its kind: positive for a scale, around 0 for a shift."""
-    value = tensor.detach()
-    if not has_floats(value):
-        return tensor
-    first = value.flatten()[0]
-    if not bool(torch.isfinite(first)) or not bool((value == first).all()):
-        return tensor
-    drawn = torch.rand(value.shape, generator=generator) + 0.5
-    return (drawn if bool(first) else (drawn - 1) / 5).to(value)
-
-
-def _zeroed(value: Tensor, dims: Mapping[int, Slices]) -> Tensor:
-    zeros = value.detach().clone()
-    for dim, slices in dims.items():
-        zeros.index_fill_(dim, torch.from_numpy(slices.gone).to(zeros.device), 0)
-    return zeros
 
 
 def _compare(
@@ -208,7 +119,7 @@ def _compare(
     precision = next((str(p.dtype).removeprefix("torch.") for p in pruned.parameters()), "")
     try:
         difference = _difference(graph, reference, pruned, call, gone)
-    except AnotherRun as error:
+    except (AnotherRun, _NothingTold) as error:
         return None, "", str(error)
     if difference <= TOLERANCE:
         return difference, precision, ""
@@ -250,7 +161,7 @@ def _floating(result: Any) -> list[Tensor]:
 
 def _unround(pruned: nn.Module, reference: nn.Module, exact: nn.Module, changes: Mapping[str, Change]) -> None:
     """Give rows that were scaled, and so rounded, the values that they had before, in the copy of higher precision."""
-    rounded, whole, made = (_tensors_by_name(model) for model in (pruned, reference, exact))
+    rounded, whole, made = (tensors_by_name(model) for model in (pruned, reference, exact))
     for name, change in changes.items():
         if change.scalings and name in made:
             value = change.made(whole[name])
@@ -269,9 +180,9 @@ def _difference(
     with uncompiled(), _same_draws(), replaying:
         found = _tensors(_run_pruned(pruned, call, graph))
     difference = max(replaying.difference, _largest_difference(expected, found))
-    if all(tensor.numel() for tensor in expected):
+    if difference == math.inf or any(map(_tells, expected)):
         return difference
-    # nothing was detected: the layers tell what the output does not
+    # nothing was detected, or only numbers of classes are returned: the layers tell what the output does not
     with _same_draws(), _layer_outputs(reference) as expected:
         _reference_output(graph, reference, call, gone)
     with uncompiled(), _same_draws(), Replaying(recording.decisions, TOLERANCE), _layer_outputs(pruned) as found:
@@ -279,7 +190,23 @@ def _difference(
     if len(expected) != len(found):
         return float("inf")
     whole = [(a, b) for a, b in zip(expected, found, strict=True) if a.shape == b.shape]
+    if not any(_tells(a) for a, _ in whole):
+        raise _NothingTold("neither its output nor a layer that is whole gives finite numbers that are not all alike")
     return max(difference, _largest_difference([a for a, _ in whole], [b for _, b in whole]))
+
+
+class _NothingTold(Exception):
+    """There is nothing in which a difference could be seen."""
+
+
+def _tells(output: Tensor) -> bool:
+    """Whether a difference could be seen in it: it holds finite numbers that are not all alike, or is a single one."""
+    if output.layout is not torch.strided:
+        return True
+    if not (output.is_floating_point() or output.is_complex()):
+        return False
+    finite = output[output.isfinite()]
+    return bool(finite.numel()) and (output.numel() == 1 or bool((finite != finite[0]).any()))
 
 
 @contextmanager
@@ -322,6 +249,29 @@ def _reference_output(
         return _tensors(called(reference, call))
 
 
+def _shapes_checked(graph: DependencyGraph, pruned: nn.Module, call: ModelCall) -> tuple[tuple[int, ...], ...]:
+    """The shapes of the pruned model's outputs, which have to be the original's, and finite somewhere where those are.
+
+    Raises VerificationFailed where they are not.
+    """
+    outputs = _tensors(_run_pruned(pruned, call, graph))
+    shapes = tuple(tuple(output.shape) for output in outputs)
+    # how many boxes there are is for the comparison with the reference, not with the original
+    if shapes != graph.record.output_shapes and not graph.record.decides_by_values:
+        raise _failed(graph, f"its output shapes are {shapes}, the original's {graph.record.output_shapes}")
+    finite = list(map(_is_finite_somewhere, outputs))
+    originals = [] if all(finite) else map(_is_finite_somewhere, _tensors(called(graph.model, call)))
+    if any(own and not found for own, found in zip(originals, finite, strict=False)):
+        raise _failed(graph, "it gives no finite numbers where the original does")
+    return shapes
+
+
+def _is_finite_somewhere(output: Tensor) -> bool:
+    """Also where there is no number that could be looked at."""
+    looked_at = output.numel() and not output.is_meta and output.layout is torch.strided
+    return not looked_at or bool(output.isfinite().any())
+
+
 def _run_pruned(pruned: nn.Module, call: ModelCall, graph: DependencyGraph) -> Any:
     try:
         return called(pruned, call)
@@ -344,10 +294,6 @@ def _runs_in_training(graph: DependencyGraph, pruned: nn.Module, call: ModelCall
 
 def _tensors(output: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(plain_output(output)) if isinstance(leaf, Tensor)]
-
-
-def _shapes(output: Any) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(tensor.shape) for tensor in _tensors(output))
 
 
 def _statistics(graph: DependencyGraph, gone: NDArray[np.bool_]) -> tuple[str, ...]:
