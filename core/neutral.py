@@ -7,14 +7,15 @@ where such values are summed up, or multiplied with others of their kind, a cut 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from itertools import chain
-from operator import and_
+from operator import and_, or_
 
 import numpy as np
 
-from prunescope.core.labels import Dim, Fixed, LabelSpace, Statistic, Vector
+from prunescope.core.coupling import Components
+from prunescope.core.labels import Dim, Fixed, Grid, LabelSpace, Statistic, Vector
 from prunescope.core.linear import linear
 from prunescope.core.tape import Step, Tape, Value
 
@@ -42,13 +43,13 @@ _KEEP_ZERO = frozenset(
 )
 
 
-def without_neutral_sums(space: LabelSpace, tape: Tape, family: Vector) -> None:
+def without_neutral_sums(space: LabelSpace, tape: Tape, components: Components) -> None:
     """Keep only those sums among the statistics whose units are not zero where they are removed; add products.
 
     Args:
         space: Of the run that the tape is of.
         tape: What was run.
-        family: (labels,) the family of each label.
+        components: Of its labels.
     """
     sums = [each for each in space.statistics if tape.steps[each.operation].name in _SUMS]
     products = [
@@ -60,7 +61,7 @@ def without_neutral_sums(space: LabelSpace, tape: Tape, family: Vector) -> None:
         return
     values = dict.fromkeys(chain.from_iterable((*step.operands, *step.outputs) for step in tape.steps))
     asked = [each.labels for each in (*sums, *products)]
-    of = _Families(family, [*chain.from_iterable(value.dims for value in values), *asked], asked)
+    of = _Families(components, space.grids, [*chain.from_iterable(value.dims for value in values), *asked], asked)
     zeros = _zeros(tape, of)
 
     def neutral(statistic: Statistic) -> bool:
@@ -100,38 +101,103 @@ def _is_parameter(tape: Tape, value: Value) -> bool:
 class _Families:
     """The families that labels belong to, as sets: the bits of a number. Families that occur together share a bit.
 
-    Those alone that some dimensions are asked about; others are left out.
+    The rows of a grid, and its columns, are families of their own. Those alone that some dimensions are asked about,
+    and what is in a grid with them; others are left out.
     """
 
-    def __init__(self, family: Vector, dims: Iterable[Dim], asked: Iterable[Vector]) -> None:
-        count = int(family.max(initial=-1)) + 1
-        is_asked = np.zeros(count, dtype=bool)
+    def __init__(
+        self, components: Components, grids: Sequence[Grid], dims: Iterable[Dim], asked: Iterable[Vector]
+    ) -> None:
+        is_asked = np.zeros(int(components.family.max(initial=-1)) + 1, dtype=bool)
         for labels in asked:
-            is_asked[family[labels[labels >= 0]]] = True
+            is_asked[components.family[labels[labels >= 0]]] = True
+        holding = is_asked[components.family]
+        sides = [(grid.elements, grid.rows, grid.columns) for grid in grids]
         # by id, which is a dimension's own while it is kept
-        self._dims = {id(dim): dim for dim in dims}
-        holding = is_asked[family]
+        self._dims = {id(dim): dim for dim in chain(dims, *sides)}
         labelled = ((key, dim) for key, dim in self._dims.items() if not isinstance(dim, Fixed))
         # what is no label looks up another, and is left out after that
-        held = {key: dim for key, dim in labelled if holding.take(dim, mode="wrap").any()}
-        families = {key: family[dim[dim >= 0]] for key, dim in held.items()}
-        families = {key: numbers[is_asked[numbers]] for key, numbers in families.items()}
-        weights = np.random.default_rng(0).integers(0, 2**63, size=len(families), dtype=np.uint64)
-        total = np.zeros(count, dtype=np.uint64)
-        for weight, numbers in zip(weights, families.values(), strict=True):
-            total[numbers] += weight
-        together = np.zeros(count, dtype=np.int64)
-        together[is_asked] = np.unique(total[is_asked], return_inverse=True)[1].reshape(-1)
+        held = {key: (dim, here) for key, dim in labelled for here in [holding[dim]] if here.any()}
+        kept = {key: dim[here & (dim >= 0)] for key, (dim, here) in held.items()}
+        families = _apart(components, kept, [side for _, *both in sides for side in both])
+        together = _alike(
+            families.values(), max((int(each.max(initial=-1)) for each in families.values()), default=-1) + 1
+        )
         self._bits = {key: _bits(together[numbers]) for key, numbers in families.items()}
+        grids_held = (tuple(map(self.dim, side)) for side in sides)
+        self._grids = _connected([bits for bits in grids_held if bits[0] and any(bits[1:])])
+        self._values: dict[int, int] = {}  # by id of their dimensions
+        self._around: dict[int, list[tuple[int, ...]]] = {}  # families -> grids that they are in, or these lead to
 
     def dim(self, dim: Dim) -> int:
         return self._bits.get(id(dim), 0)
 
     def value(self, value: Value) -> int:
-        found = 0
-        for dim in value.dims:
-            found |= self._bits.get(id(dim), 0)
+        # most values have the dimensions of another, in the same tuple
+        key = id(value.dims)
+        found = self._values.get(key)
+        if found is None:
+            found = 0
+            for dim in value.dims:
+                found |= self._bits.get(id(dim), 0)
+            self._values[key] = found
         return found
+
+    def completed(self, zeros: int, asked: int) -> int:
+        """What is zero where whole elements of a grid are is so where its rows, and its columns are; and vice versa."""
+        missing = asked & ~zeros
+        if not missing or not self._grids:
+            return zeros & asked
+        if missing not in self._around:
+            self._around[missing] = [grid for held, grids in self._grids if held & missing for grid in grids]
+        before = -1
+        while before != zeros:
+            before = zeros
+            for elements, rows, columns in self._around[missing]:
+                if not elements & ~zeros:
+                    zeros |= rows | columns
+                elif not (rows | columns) & ~zeros:
+                    zeros |= elements
+        return zeros & asked
+
+
+def _connected(grids: Iterable[tuple[int, ...]]) -> list[tuple[int, list[tuple[int, ...]]]]:
+    """Grids that share families, directly or by others, with all their families."""
+    found: list[tuple[int, list[tuple[int, ...]]]] = []
+    for grid in grids:
+        families, together = reduce(or_, grid), [grid]
+        apart = []
+        for held, others in found:
+            if held & families:
+                families, together = families | held, [*others, *together]
+            else:
+                apart.append((held, others))
+        found = [*apart, (families, together)]
+    return found
+
+
+def _apart(components: Components, dims: Mapping[int, Vector], sides: Sequence[Vector]) -> dict[int, Vector]:
+    """The families of dimensions, where the sides of grids are families of their own."""
+    parts = [components.by_edges[side[side >= 0]] for side in sides]
+    own = _alike(parts, int(components.by_edges.max(initial=-1)) + 1)
+    first = int(components.family.max(initial=-1)) + 1
+    found = {}
+    for key, labels in dims.items():
+        numbers = own[components.by_edges[labels]]
+        found[key] = np.where(numbers < 0, components.family[labels], numbers + first)
+    return found
+
+
+def _alike(parts: Collection[Vector], count: int) -> Vector:
+    """(count,) the same number for what is in the same of the parts, -1 for what is in none."""
+    weights = np.random.default_rng(0).integers(1, 2**63, size=len(parts), dtype=np.uint64)
+    total = np.zeros(count, dtype=np.uint64)
+    for weight, part in zip(weights, parts, strict=True):
+        total[part] += weight
+    found = np.full(count, -1, dtype=np.int64)
+    in_parts = total.nonzero()[0]
+    found[in_parts] = np.unique(total[in_parts], return_inverse=True)[1].reshape(-1)
+    return found
 
 
 def _bits(numbers: Vector) -> int:
@@ -153,8 +219,11 @@ def _zeros(tape: Tape, of: _Families) -> dict[Value, int]:
                 found[operand] = of.value(operand)
         asked = [of.value(output) for output in step.outputs]
         # most hold no family that is asked about
-        result = _keeps_zero(step, found, of) if any(asked) else 0
-        found.update(zip(step.outputs, [result & families for families in asked], strict=True))
+        if not any(asked):
+            found.update(dict.fromkeys(step.outputs, 0))
+            continue
+        result = _keeps_zero(step, found, of)
+        found.update(zip(step.outputs, [of.completed(result, families) for families in asked], strict=True))
     return found
 
 

@@ -137,7 +137,7 @@ def _failure(model: nn.Module, run: Run, call: tuple[Any, Any], error: Exception
 def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
     components = components_of(run.space)
     without_deciding_statistics(run.space, run.tape)
-    without_neutral_sums(run.space, run.tape, components.family)
+    without_neutral_sums(run.space, run.tape, components)
     lock_unread(run.space, run.tape)
     folds = folded(run.space, run.tape, _floats(run.modules.values()) if run.space.factors else frozenset())
     without_free_grids(run.space, components.by_edges, run.parameters.values())

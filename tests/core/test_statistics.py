@@ -175,6 +175,35 @@ class Mixed(nn.Module):
         return self.out((self.hidden(x).view(sizes).softmax(-2) * self.branch(x).view(sizes)).sum(-2))
 
 
+class Streams(nn.Module):
+    """Copies of the same features, summed up by weights that are made of all of them together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.streams = 4
+        self.hidden, self.out = nn.Linear(4, 6), nn.Linear(6, 3)
+        self.weights, self.bias = nn.Parameter(torch.randn(4, 24)), nn.Parameter(torch.randn(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        streams = self.hidden(x).unsqueeze(-2).expand(*x.shape[:-1], self.streams, -1)
+        shares = functional.linear(streams.flatten(-2), self.weights, self.bias).sigmoid()
+        return self.out((shares.unsqueeze(-1) * streams).sum(-2))
+
+
+def test_a_sum_over_copies_changes_though_the_features_of_each_would_be_zero() -> None:
+    torch.manual_seed(0)
+    model = Streams()
+    graph = trace(model.eval(), torch.randn(2, 5, 4))
+    changed = {group.kind: bool(group.statistics) for group in graph.groups}
+    assert changed == {"heads": True, "head dimensions": False}
+    for kind, attribute in (("heads", "streams"), ("head dimensions", "hidden.out_features")):
+        result = prune(model, plan(graph, score(graph), 0.5, kind=kind))
+        assert next(str(repair).split()[0] for repair in result.repairs) == attribute
+        assert result.left_out == ()
+        assert result.verification is not None
+        assert result.verification.difference is not None
+
+
 def test_what_a_softmax_runs_over_is_cut_where_its_kind_or_group_is_named_and_shared_among_the_rest() -> None:
     torch.manual_seed(0)
     model = Hidden(lambda x: x.softmax(-1))
