@@ -1,4 +1,4 @@
-"""Which models can be traced: wrappers are taken off, and what has no Python code or no weights to cut is refused."""
+"""What can be traced: wrappers are taken off, and what has no Python code, weights or dimensions to cut is refused."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def accepted(model: Any) -> nn.Module:
         if reason:
             raise _refused(reason[0], name, reason[1])
     return plain
+
+
+def nested(where: str) -> BadInput:
+    """The error of a model that is given or makes a nested tensor."""
+    found = "a nested tensor, whose parts differ in size, so that it has no dimensions to cut"
+    return _refused(found, where, "pad the parts to one size, as torch.nn.utils.rnn.pad_sequence does")
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from prunescope.core.accepted import nested
 from prunescope.core.attributes import remembered_attributes
 from prunescope.core.expressions import Expression
 from prunescope.core.graph import Operation
@@ -31,7 +32,7 @@ from prunescope.core.plain_numbers import PlainNumbers
 from prunescope.core.preserve import Watch, Written
 from prunescope.core.rules import Call
 from prunescope.core.rules.table import Operator, operation_name, tensors_in
-from prunescope.core.shapes import READS_VALUES, without_values
+from prunescope.core.shapes import reads_values, without_values
 from prunescope.core.size_calls import SizeCalls
 from prunescope.core.sizes import SizeInt, heard_by
 from prunescope.core.sources import source_line
@@ -152,6 +153,8 @@ class Run(Watch):
     def _enter_inputs(self, call: Any) -> None:
         for leaf in tree_leaves(call):
             if isinstance(leaf, Tensor):
+                if leaf.is_nested:
+                    raise nested("the example inputs")
                 dims = tuple(INPUT for _ in leaf.shape)
                 self._remember(leaf, Value(dims, tuple(leaf.shape), "input", is_weight=False, is_hollow=False))
                 if "input" not in self.layers:
@@ -257,7 +260,7 @@ class Run(Watch):
             if parts is not NotImplemented:
                 return parts
         hollow = read.is_hollow
-        if hollow and (operator.name in READS_VALUES or _reads_mask(operator.name, read)):
+        if hollow and reads_values(operator.name, read):
             raise NeedsValues(operator.name)
         result = None
         if not self.with_values:
@@ -276,7 +279,7 @@ class Run(Watch):
         producer = layer.name if layer else None
         self._note(operator.name, layer)
         call = Call(self.space, function, args, kwargs, outputs, read.tensors, self._dims, self._role)
-        shapes = [tuple(tensor.shape) for tensor in outputs]
+        shapes = self._shapes_of(outputs)
         made = [
             Value(labels, shape, producer, is_weight, hollow, made_of)
             for labels, shape in zip(self._ruled(operator, call, shapes), shapes, strict=True)
@@ -289,6 +292,11 @@ class Run(Watch):
         if layer and made:
             layer.output_shape, layer.output_dims = made[0].shape, made[0].dims
         return result
+
+    def _shapes_of(self, outputs: Sequence[Tensor]) -> list[tuple[int, ...]]:
+        if any(output.is_nested for output in outputs):
+            raise nested(self.operations[-1].source or self.path)
+        return [tuple(output.shape) for output in outputs]
 
     def _operator(self, function: Any) -> Operator:
         found = self.operators.get(id(function))
@@ -390,11 +398,3 @@ class Run(Watch):
         if tensor.layout is not torch.strided:
             return tuple(SPARSE for _ in tensor.shape)
         return tuple(self.space.new(size) if size > 1 else ONE_INDEX for size in tensor.shape)
-
-
-def _reads_mask(name: str, read: Operands) -> bool:
-    """Whether an index without values is a mask, which gives as many elements as it has true values."""
-    if name not in ("aten.index", "aten._unsafe_index"):
-        return False
-    masks = (index.dtype in (torch.bool, torch.uint8) for index in read.tensors[1:])
-    return any(is_mask and value.is_hollow for is_mask, value in zip(masks, read.values[1:], strict=True))

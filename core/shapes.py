@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prunescope.core.tape import Operands
 from prunescope.core.zeros import Zeros
 
 
@@ -278,7 +279,7 @@ _OF_HOLLOW: dict[str, Callable[..., Tensor | tuple[Tensor, ...] | None]] = {
 ANSWERED = frozenset((*_ANSWERS, *_OF_HOLLOW))
 
 # Their result, or its shape, is a decision about values: after an answer without values they would decide at random.
-READS_VALUES = frozenset(
+_READS_VALUES = frozenset(
     f"aten.{name}"
     for name in (
         "_local_scalar_dense",
@@ -294,3 +295,14 @@ READS_VALUES = frozenset(
         "bincount",
     )
 )
+
+
+def reads_values(name: str, read: Operands) -> bool:
+    """Whether an operation decides by values of its operands, of which some have none."""
+    if name in _READS_VALUES:
+        return True
+    if name not in ("aten.index", "aten._unsafe_index"):
+        return False
+    # a mask gives as many elements as it has true values
+    masks = (index.dtype in (torch.bool, torch.uint8) for index in read.tensors[1:])
+    return any(is_mask and value.is_hollow for is_mask, value in zip(masks, read.values[1:], strict=True))

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from prunescope.core.accepted import accepted
 from prunescope.core.coupling import Coupling, components_of, couplings_of
 from prunescope.core.deciding import without_deciding_statistics
-from prunescope.core.errors import TraceFailed
+from prunescope.core.errors import BadInput, TraceFailed
 from prunescope.core.free_grids import without_free_grids
 from prunescope.core.graph import DependencyGraph, Layer, Operation
 from prunescope.core.groups import groups_of, locks_of
@@ -60,7 +60,7 @@ def trace(model: nn.Module, example_inputs: Any) -> DependencyGraph:
         example_inputs: One tensor, a tuple of positional arguments or a dict of keyword arguments.
 
     Raises:
-        BadInput: `model` is no module that can be traced, or `example_inputs` has no usable form.
+        BadInput: `model` is no module that can be traced, `example_inputs` has no usable form, or tensors are nested.
         TraceFailed: the model raises on these inputs.
     """
     model = accepted(model)
@@ -77,6 +77,8 @@ def _run_first(model: nn.Module, call: tuple[tuple[Any, ...], dict[str, Any]]) -
     set_mode(model, training=False)
     try:
         run.execute(call)
+    except BadInput:
+        raise
     except Exception:
         run = Run(model, with_values=True)
         try:

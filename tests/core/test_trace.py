@@ -271,6 +271,29 @@ def test_bad_input_says_what_was_asked_and_found() -> None:
         graph.group_of("inner", side="left")  # type: ignore[arg-type]
 
 
+class Nesting(nn.Module):
+    """Takes some rows of each example, and no padding."""
+
+    def __init__(self, layout: torch.layout) -> None:
+        super().__init__()
+        self.layout, self.fc = layout, nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x if x.is_nested else torch.nested.nested_tensor([x[0, :2], x[1, :3]], layout=self.layout)
+        padded: Tensor = self.fc(rows).to_padded_tensor(0.0)
+        return padded
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_are_refused_with_the_line_that_makes_them() -> None:
+    x = torch.randn(2, 5, 4)
+    for layout in (torch.jagged, torch.strided):
+        with pytest.raises(BadInput, match=r"(?s)a nested tensor.*Where: test_trace.py:\d+ in forward"):
+            trace(Nesting(layout), x)
+    with pytest.raises(BadInput, match=r"(?s)a nested tensor.*Where: the example inputs"):
+        trace(Nesting(torch.jagged), torch.nested.nested_tensor([*x], layout=torch.jagged))
+
+
 def test_the_table_has_a_row_for_each_layer_with_its_reason() -> None:
     table = trace(Residual(), X).table()
     assert table.loc["fc", "why_not"] == "it is the model's output"
