@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SIDES: tuple[Literal["both", "in", "out"], ...] = ("both", "in", "out")
 
 
-class _Dimension(NamedTuple):
+class Dimension(NamedTuple):
     """A parameter dimension with labels."""
 
     parameter: str
@@ -39,17 +39,17 @@ class _Column:
     components: Vector  # of those labels
 
 
-def _dimensions(record: Record) -> list[_Dimension]:
+def dimensions_of(record: Record) -> list[Dimension]:
     """Every parameter dimension with labels, in the order of their labels."""
     return [
-        _Dimension(parameter.name, d, dim, parameter.name.rpartition(".")[0], parameter.is_buffer)
+        Dimension(parameter.name, d, dim, parameter.name.rpartition(".")[0], parameter.is_buffer)
         for parameter in record.parameters.values()
         for d, dim in enumerate(parameter.dims)
         if not isinstance(dim, Fixed)
     ]
 
 
-def _columns(dimensions: Sequence[_Dimension], coupling: Coupling) -> list[_Column]:
+def _columns(dimensions: Sequence[Dimension], coupling: Coupling) -> list[_Column]:
     found: dict[bytes, _Column] = {}
     for position, dimension in enumerate(dimensions):
         first = dimension.labels[0]
@@ -59,9 +59,8 @@ def _columns(dimensions: Sequence[_Dimension], coupling: Coupling) -> list[_Colu
     return list(found.values())
 
 
-def groups_of(record: Record) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
+def groups_of(record: Record, dimensions: Sequence[Dimension]) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
     """The groups that can be cut and the ones that cannot, in the order in which the model reads their parameters."""
-    dimensions = _dimensions(record)
     found: list[tuple[int, Group]] = []
     gridded = _gridded_families(record)
     for option in range(len(record.couplings)):
@@ -93,7 +92,7 @@ def _gridded_families(record: Record) -> NDArray[np.bool_]:
 
 
 def _groups_in(
-    record: Record, dimensions: Sequence[_Dimension], option: int, families: NDArray[np.bool_]
+    record: Record, dimensions: Sequence[Dimension], option: int, families: NDArray[np.bool_]
 ) -> list[tuple[int, Group]]:
     """Components that touch the same parameter dimensions form a group; `families`: (families,) which are wanted."""
     coupling = record.couplings[option]
@@ -185,7 +184,7 @@ def _starts(*columns: Vector) -> Vector:
 
 
 def _members(
-    record: Record, dimensions: Sequence[_Dimension], columns: Sequence[_Column], rows: _Rows, units: Vector
+    record: Record, dimensions: Sequence[Dimension], columns: Sequence[_Column], rows: _Rows, units: Vector
 ) -> list[tuple[int, slice, list[Member]]]:
     """For each group its number, the rows of its first member and all its members; `units`: how many each has."""
     found: list[tuple[int, slice, dict[int, Member]]] = []
@@ -205,9 +204,7 @@ def _members(
     return [(part, at, [members[position] for position in sorted(members)]) for part, at, members in found]
 
 
-def _sides(
-    record: Record, dimensions: Sequence[_Dimension], positions: Sequence[list[int]], index: Vector
-) -> list[int]:
+def _sides(record: Record, dimensions: Sequence[Dimension], positions: Sequence[list[int]], index: Vector) -> list[int]:
     """The side, as the record has it, of each dimension in lists of positions, at the index of its list."""
     first = np.array([dimension.labels[0] for dimension in dimensions])
     lengths = [len(part) for part in positions]
@@ -305,13 +302,12 @@ def _numbered(groups: list[Group], start: int, names: dict[str, int]) -> tuple[G
     return tuple(result)
 
 
-def locks_of(record: Record) -> tuple[Lock, ...]:
+def locks_of(record: Record, dimensions: Sequence[Dimension]) -> tuple[Lock, ...]:
     """Every parameter dimension that cannot be cut, or the part of it, whichever way the grids are cut."""
     result = []
     first = record.couplings[0]
     told = np.array([*(lock.reason != POSITIONS.reason for lock in first.locks), False])[first.lock][first.component]
     before = np.concatenate([[0], np.cumsum(told)])  # how many labels before each are told of
-    dimensions = _dimensions(record)
     starts = np.array([dimension.labels[0] for dimension in dimensions], dtype=np.int64)
     stops = starts + np.array([dimension.labels.size for dimension in dimensions], dtype=np.int64)
     for number in (before[starts] < before[stops]).nonzero()[0].tolist():

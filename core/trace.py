@@ -19,7 +19,7 @@ from prunescope.core.deciding import without_deciding_statistics
 from prunescope.core.errors import BadInput, TraceFailed
 from prunescope.core.free_grids import without_free_grids
 from prunescope.core.graph import DependencyGraph, Layer, Operation
-from prunescope.core.groups import groups_of, locks_of
+from prunescope.core.groups import dimensions_of, groups_of, locks_of
 from prunescope.core.held_sizes import lock_held
 from prunescope.core.inputs import as_call
 from prunescope.core.labels import Fixed, LabelSpace, Vector
@@ -161,7 +161,8 @@ def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
         sides=sides,
         folds=folds,
     )
-    groups, locked = groups_of(record)
+    dimensions = dimensions_of(record)
+    groups, locked = groups_of(record, dimensions)
     return DependencyGraph(
         model=run.model,
         example_inputs=example_inputs,
@@ -169,7 +170,7 @@ def _graph(run: Run, example_inputs: Any) -> DependencyGraph:
         edges=tuple(run.edges),
         groups=groups,
         locked_groups=locked,
-        locks=locks_of(record),
+        locks=locks_of(record, dimensions),
         notes=tuple(run.notes),
         record=record,
     )
