@@ -61,12 +61,12 @@ def _columns(dimensions: Sequence[Dimension], coupling: Coupling) -> list[_Colum
 
 def groups_of(record: Record, dimensions: Sequence[Dimension]) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
     """The groups that can be cut and the ones that cannot, in the order in which the model reads their parameters."""
-    found: list[tuple[int, Group]] = []
     gridded = _gridded_families(record)
-    for option in range(len(record.couplings)):
-        # a family without a grid is cut in one way only: the first coupling has it
-        found += _groups_in(record, dimensions, option, gridded if option > 0 else np.ones_like(gridded))
+    found = _groups_in(record, dimensions, 0, np.ones_like(gridded))
     if len(record.couplings) > 1:
+        # a family without a grid is cut in one way only: the first coupling has it
+        in_grids = gridded[record.couplings[1].family]
+        found += _groups_in(record, [dim for dim in dimensions if in_grids[dim.labels].any()], 1, gridded)
         found = _without_repeats(found)
     names: dict[str, int] = {}
     groups: list[Group] = []
