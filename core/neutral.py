@@ -258,4 +258,7 @@ def _keeps_zero(step: Step, zeros: Mapping[Value, int], of: _Families) -> int:
         return zeros[step.operands[2]]
     rule = linear(step)
     terms = rule.terms(step) if rule else ()
+    if rule and rule.apart:
+        # what is put beside others says nothing of families that it has not
+        return reduce(and_, (zeros[step.operands[n]] | ~of.value(step.operands[n]) for n in chain.from_iterable(terms)))
     return reduce(and_, (_joined([step.operands[n] for n in term], zeros) for term in terms)) if terms else 0

@@ -190,6 +190,31 @@ class Streams(nn.Module):
         return self.out((shares.unsqueeze(-1) * streams).sum(-2))
 
 
+class Turned(nn.Module):
+    """Scores of queries and keys in heads, of which some features are multiplied by what all of them share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.part = 2, 4
+        self.queries, self.keys = (nn.ModuleList([nn.Linear(4, 12), nn.Linear(4, 12)]) for _ in range(2))
+        self.shared = nn.Parameter(torch.rand(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = 0
+        for layers in zip(self.queries, self.keys, strict=True):
+            query, key = (layer(x).view(*x.shape[:2], self.heads, -1).transpose(1, 2) for layer in layers)
+            query, key = (torch.cat([y[..., : self.part] * self.shared, y[..., self.part :]], -1) for y in (query, key))
+            scores = scores + query @ key.transpose(-2, -1)
+        return scores.sum(1)
+
+
+def test_parts_that_are_put_together_again_are_zero_each_for_its_own_units() -> None:
+    torch.manual_seed(0)
+    graph = trace(Turned().eval(), torch.randn(2, 5, 4))
+    assert {group.kind for group in graph.groups} >= {"heads", "head dimensions"}
+    assert not any(group.statistics for group in graph.groups)
+
+
 def test_a_sum_over_copies_changes_though_the_features_of_each_would_be_zero() -> None:
     torch.manual_seed(0)
     model = Streams()
