@@ -105,7 +105,7 @@ def _report(options: argparse.Namespace) -> int:
     graph = trace(found.model, found.example_inputs)
     with pd.option_context("display.max_rows", None, "display.max_columns", None, "display.width", 250):
         print(graph.table())
-    print(f"\n{len(graph.groups)} groups can be cut:")
+    print(f"\nGroups that can be cut: {len(graph.groups)}")
     for group in graph.groups:
         print(f"  {group.name}: {group.size} {group.kind}, layers {', '.join(group.layers)}")
     print("\nCannot be cut:")

@@ -81,11 +81,12 @@ def _invitation(session: Session) -> Component:
     graph = session.version.graph
     count = len(graph.locked_groups)
     locked = f" {count} more {'is' if count == 1 else 'are'} locked." if count else ""
+    groups = f"{len(graph.groups)} group{'' if len(graph.groups) == 1 else 's'}"
     others = [group.kind for group in graph.groups if group.option]
     kinds = " or ".join(sorted(set(others)))
     ways = f", {len(others)} of them another way to cut the same layers ({kinds})" if others else ""
     how = (
-        f"{len(graph.layers)} layers form {len(graph.groups)} groups of units that can only be cut together{ways}."
+        f"{len(graph.layers)} layers form {groups} of units that can only be cut together{ways}."
         f"{locked} "
         "Click a layer to see its group; click it again for its input side; double-click a module to open it."
     )

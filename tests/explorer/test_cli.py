@@ -240,7 +240,7 @@ def test_report_prints_every_layer_every_group_and_every_lock(capsys: pytest.Cap
     graph = trace(opened.model, opened.example_inputs)
     first_words = [line.split(" ")[0] for line in printed]
     assert {layer.name for layer in graph.layers} <= set(first_words)
-    assert f"{len(graph.groups)} groups can be cut:" in printed
+    assert f"Groups that can be cut: {len(graph.groups)}" in printed
     for group in graph.groups:
         (line,) = [line for line in printed if line.startswith(f"  {group.name}: ")]
         assert f"{group.size} {group.kind}" in line
@@ -253,7 +253,7 @@ def test_report_reads_a_state_dict_and_a_model_of_ones_own(own: Path, capsys: py
 
     torch.save(module.build().state_dict(), "own.pt")
     assert main(["report", *OPEN, "--state-dict", "own.pt"]) == 0
-    assert "1 groups can be cut:" in capsys.readouterr().out
+    assert "Groups that can be cut: 1" in capsys.readouterr().out
 
 
 def test_the_process_that_fails_ends_with_code_2_and_one_message(tmp_path: Path) -> None:

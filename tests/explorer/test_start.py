@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from flask.testing import FlaskClient
+from torch import nn
 
 import prunescope.explorer
 from prunescope.explorer import ids
@@ -96,6 +98,12 @@ def test_the_page_is_sent_with_what_it_shows_at_first(client: FlaskClient, sessi
         assert quantity(number) in layout
     assert "original" in layout
     assert "Click a layer" in layout
+
+
+def test_the_invitation_counts_one_group_as_one() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    layout = create_app(Session(model, torch.randn(2, 4))).server.test_client().get("/_dash-layout")
+    assert "layers form 1 group of units" in layout.get_data(as_text=True)
 
 
 def test_an_opened_page_asks_the_server_for_the_ledger_alone(client: FlaskClient) -> None:
