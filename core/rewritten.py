@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 def rewritten(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """The result of the call, or None where torch itself has to make it."""
     made = _REWRITTEN.get(name)
-    return made(*args, **kwargs) if made and kwargs.keys() <= _KEYWORDS else None
+    return made(*args, **kwargs) if made and kwargs.keys() <= _KEYWORDS.get(name, _NONE) else None
 
 
 class WholeProducts(TorchFunctionMode):
@@ -27,9 +27,9 @@ class WholeProducts(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        is_linear = getattr(function, "__name__", "") == "linear" and not kwargs
-        made = _linear(*args) if is_linear else None
-        return function(*args, **(kwargs or {})) if made is None else made
+        name, kwargs = getattr(function, "__name__", ""), kwargs or {}
+        made = rewritten(name, args, kwargs) if name == "linear" else None
+        return function(*args, **kwargs) if made is None else made
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
@@ -112,7 +112,9 @@ def _even_split(x: Tensor, pieces: Any, dim: int = 0) -> tuple[Tensor, ...] | No
     return x.chunk(pieces, dim) if isinstance(pieces, int) and x.shape[dim] % pieces == 0 else None
 
 
-_KEYWORDS = {"dim"}  # that these calls are made with; torch's own code names none
+_NONE: frozenset[str] = frozenset()
+# that these calls may be made with; torch's own code names none
+_KEYWORDS: Mapping[str, frozenset[str]] = {"linear": frozenset(("bias",)), "tensor_split": frozenset(("dim",))}
 _REWRITTEN: Mapping[str, Callable[..., Any]] = {
     "batch_norm": _batch_norm,
     "feature_dropout": _feature_dropout,

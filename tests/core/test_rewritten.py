@@ -22,7 +22,7 @@ class Written(nn.Module):
         self.out = nn.Linear(16, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(functional.linear(x, self.weight, self.bias).tanh())
+        return self.out(functional.linear(x, self.weight, bias=self.bias).tanh())
 
 
 class Forces(nn.Module):
