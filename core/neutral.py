@@ -16,7 +16,7 @@ import numpy as np
 
 from prunescope.core.coupling import Components
 from prunescope.core.labels import Dim, Fixed, Grid, LabelSpace, Statistic, Vector
-from prunescope.core.linear import linear
+from prunescope.core.linear import TAKES_PARTS, TAKES_WHOLE, linear
 from prunescope.core.tape import Step, Tape, Value
 
 _SUMS = frozenset(f"aten.{name}" for name in ("sum", "nansum", "count_nonzero"))
@@ -26,6 +26,7 @@ CONTRACTED: Mapping[str, tuple[int, int]] = {
     "aten.mm": (0, 1), "aten.bmm": (0, 2), "aten.addmm": (1, 1), "aten.baddbmm": (1, 2), "aten.convolution": (0, 1),
 }  # fmt: skip
 _MOVED = frozenset(f"aten.{name}" for name in ("t", "transpose", "permute", "view", "unsqueeze", "squeeze"))
+_MOVING = TAKES_WHOLE | TAKES_PARTS
 _KEEP_ZERO = frozenset(
     f"aten.{name}"
     for name in (
@@ -144,10 +145,10 @@ class _Families:
         return found
 
     def completed(self, zeros: int, asked: int) -> int:
-        """What is zero where whole elements of a grid are is so where its rows, and its columns are; and vice versa."""
+        """Of values that are moved: where elements of a grid are zero, its rows and its columns are, and vice versa."""
         missing = asked & ~zeros
         if not missing or not self._grids:
-            return zeros & asked
+            return zeros
         if missing not in self._around:
             self._around[missing] = [grid for held, grids in self._grids if held & missing for grid in grids]
         before = -1
@@ -158,7 +159,7 @@ class _Families:
                     zeros |= rows | columns
                 elif not (rows | columns) & ~zeros:
                     zeros |= elements
-        return zeros & asked
+        return zeros
 
 
 def _connected(grids: Iterable[tuple[int, ...]]) -> list[tuple[int, list[tuple[int, ...]]]]:
@@ -223,7 +224,9 @@ def _zeros(tape: Tape, of: _Families) -> dict[Value, int]:
             found.update(dict.fromkeys(step.outputs, 0))
             continue
         result = _keeps_zero(step, found, of)
-        found.update(zip(step.outputs, [of.completed(result, families) for families in asked], strict=True))
+        if step.name in _MOVING:
+            result = of.completed(result, reduce(or_, asked))
+        found.update(zip(step.outputs, [result & families for families in asked], strict=True))
     return found
 
 

@@ -229,6 +229,28 @@ def test_a_sum_over_copies_changes_though_the_features_of_each_would_be_zero() -
         assert result.verification.difference is not None
 
 
+class Outer(nn.Module):
+    """Every feature times something of every head, summed up over the heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 4
+        self.hidden, self.out = nn.Linear(4, 12), nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.hidden(x)
+        of_head = features.view(*x.shape[:-1], self.heads, -1).sum(-1).exp()
+        return self.out((of_head.unsqueeze(-1) * features.unsqueeze(-2)).sum(-2))
+
+
+def test_features_that_are_zero_make_no_heads_zero_that_they_only_meet() -> None:
+    torch.manual_seed(0)
+    result = halved(Outer())
+    assert (result.model.heads, result.left_out) == (2, ())
+    assert result.verification is not None
+    assert result.verification.statistics == ("sum#2",)
+
+
 def test_what_a_softmax_runs_over_is_cut_where_its_kind_or_group_is_named_and_shared_among_the_rest() -> None:
     torch.manual_seed(0)
     model = Hidden(lambda x: x.softmax(-1))
