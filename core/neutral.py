@@ -7,7 +7,8 @@ where such values are summed up, or multiplied with others of their kind, a cut 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import chain
 from operator import and_, or_
@@ -125,10 +126,25 @@ class _Families:
             families.values(), max((int(each.max(initial=-1)) for each in families.values()), default=-1) + 1
         )
         self._bits = {key: _bits(together[numbers]) for key, numbers in families.items()}
-        grids_held = (tuple(map(self.dim, side)) for side in sides)
-        self._grids = _connected([bits for bits in grids_held if bits[0] and any(bits[1:])])
         self._values: dict[int, int] = {}  # by id of their dimensions
-        self._around: dict[int, list[tuple[int, ...]]] = {}  # families -> grids that they are in, or these lead to
+        self._around = self._connected(components, sides)
+
+    def _connected(
+        self, components: Components, sides: Iterable[tuple[Vector, Vector, Vector]]
+    ) -> Mapping[int, list[tuple[int, ...]]]:
+        """Position of a bit -> elements, rows and columns, as sets, of the grids that hold it or are tied to one."""
+        tied: dict[int, list[tuple[int, ...]]] = defaultdict(list)
+        for side in sides:
+            grid = tuple(map(self.dim, side))
+            # without a label on either side there is nothing to conclude
+            if grid[0] and any(grid[1:]):
+                elements = side[0]
+                tied[int(components.family[elements[elements >= 0][0]])].append(grid)
+        found: dict[int, list[tuple[int, ...]]] = defaultdict(list)
+        for grids in tied.values():
+            for bit in _positions(reduce(or_, chain.from_iterable(grids))):
+                found[bit] += grids
+        return found
 
     def dim(self, dim: Dim) -> int:
         return self._bits.get(id(dim), 0)
@@ -146,35 +162,17 @@ class _Families:
 
     def completed(self, zeros: int, asked: int) -> int:
         """Of values that are moved: where elements of a grid are zero, its rows and its columns are, and vice versa."""
-        missing = asked & ~zeros
-        if not missing or not self._grids:
-            return zeros
-        if missing not in self._around:
-            self._around[missing] = [grid for held, grids in self._grids if held & missing for grid in grids]
+        found = (self._around.get(bit, ()) for bit in _positions(asked & ~zeros))
+        grids = dict.fromkeys(chain.from_iterable(found))
         before = -1
         while before != zeros:
             before = zeros
-            for elements, rows, columns in self._around[missing]:
+            for elements, rows, columns in grids:
                 if not elements & ~zeros:
                     zeros |= rows | columns
                 elif not (rows | columns) & ~zeros:
                     zeros |= elements
         return zeros
-
-
-def _connected(grids: Iterable[tuple[int, ...]]) -> list[tuple[int, list[tuple[int, ...]]]]:
-    """Grids that share families, directly or by others, with all their families."""
-    found: list[tuple[int, list[tuple[int, ...]]]] = []
-    for grid in grids:
-        families, together = reduce(or_, grid), [grid]
-        apart = []
-        for held, others in found:
-            if held & families:
-                families, together = families | held, [*others, *together]
-            else:
-                apart.append((held, others))
-        found = [*apart, (families, together)]
-    return found
 
 
 def _apart(components: Components, dims: Mapping[int, Vector], sides: Sequence[Vector]) -> dict[int, Vector]:
@@ -199,6 +197,13 @@ def _alike(parts: Collection[Vector], count: int) -> Vector:
     in_parts = total.nonzero()[0]
     found[in_parts] = np.unique(total[in_parts], return_inverse=True)[1].reshape(-1)
     return found
+
+
+def _positions(bits: int) -> Iterator[int]:
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length()
+        bits ^= lowest
 
 
 def _bits(numbers: Vector) -> int:
