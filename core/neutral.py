@@ -7,18 +7,17 @@ where such values are summed up, or multiplied with others of their kind, a cut 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from itertools import chain
-from operator import and_, or_
-
-import numpy as np
+from operator import and_, is_, or_
+from types import MappingProxyType
 
 from prunescope.core.coupling import Components
-from prunescope.core.labels import Dim, Fixed, Grid, LabelSpace, Statistic, Vector
+from prunescope.core.families import Families
+from prunescope.core.labels import Dim, Fixed, LabelSpace, Statistic
 from prunescope.core.linear import TAKES_PARTS, TAKES_WHOLE, linear
-from prunescope.core.tape import Step, Tape, Value
+from prunescope.core.tape import Slot, Step, Tape, Value
 
 _SUMS = frozenset(f"aten.{name}" for name in ("sum", "nansum", "count_nonzero"))
 SHARES = frozenset(f"aten.{name}" for name in ("_softmax", "_safe_softmax", "softmax"))
@@ -26,7 +25,13 @@ SHARES = frozenset(f"aten.{name}" for name in ("_softmax", "_safe_softmax", "sof
 CONTRACTED: Mapping[str, tuple[int, int]] = {
     "aten.mm": (0, 1), "aten.bmm": (0, 2), "aten.addmm": (1, 1), "aten.baddbmm": (1, 2), "aten.convolution": (0, 1),
 }  # fmt: skip
-_MOVED = frozenset(f"aten.{name}" for name in ("t", "transpose", "permute", "view", "unsqueeze", "squeeze"))
+_MOVED = frozenset(
+    f"aten.{name}"
+    for name in (
+        *("t", "transpose", "permute", "view", "_unsafe_view", "unsqueeze", "squeeze", "clone"),
+        *("select", "slice", "split", "split_with_sizes", "unbind", "chunk"),
+    )
+)
 _MOVING = TAKES_WHOLE | TAKES_PARTS
 _KEEP_ZERO = frozenset(
     f"aten.{name}"
@@ -63,7 +68,7 @@ def without_neutral_sums(space: LabelSpace, tape: Tape, components: Components) 
         return
     values = dict.fromkeys(chain.from_iterable((*step.operands, *step.outputs) for step in tape.steps))
     asked = [each.labels for each in (*sums, *products)]
-    of = _Families(components, space.grids, [*chain.from_iterable(value.dims for value in values), *asked], asked)
+    of = Families(components, space.grids, [*chain.from_iterable(value.dims for value in values), *asked], asked)
     zeros = _zeros(tape, of)
 
     def neutral(statistic: Statistic) -> bool:
@@ -78,11 +83,11 @@ def without_neutral_sums(space: LabelSpace, tape: Tape, components: Components) 
 
 
 def _summed(tape: Tape, step: Step) -> Dim:
-    """The dimension that a product sums over; fixed where one side is a parameter, which is zero where that is cut."""
+    """The dimension that a product sums over; fixed where one side is seen at once to be zero where that is cut."""
     operand, dim = CONTRACTED[step.name]
     sides = step.operands[operand : operand + 2]
     in_groups = step.name == "aten.convolution" and step.arguments[8] != 1
-    if in_groups or any(_is_parameter(tape, side) for side in sides):
+    if in_groups or any(_is_parameter(tape, side) or _is_a_layers(tape, side) for side in sides):
         return _NO_DIM
     return sides[0].dims[dim]
 
@@ -100,122 +105,33 @@ def _is_parameter(tape: Tape, value: Value) -> bool:
     return True
 
 
-class _Families:
-    """The families that labels belong to, as sets: the bits of a number. Families that occur together share a bit.
-
-    The rows of a grid, and its columns, are families of their own. Those alone that some dimensions are asked about,
-    and what is in a grid with them; others are left out.
-    """
-
-    def __init__(
-        self, components: Components, grids: Sequence[Grid], dims: Iterable[Dim], asked: Iterable[Vector]
-    ) -> None:
-        is_asked = np.zeros(int(components.family.max(initial=-1)) + 1, dtype=bool)
-        for labels in asked:
-            is_asked[components.family[labels[labels >= 0]]] = True
-        holding = is_asked[components.family]
-        sides = [(grid.elements, grid.rows, grid.columns) for grid in grids]
-        # by id, which is a dimension's own while it is kept
-        self._dims = {id(dim): dim for dim in chain(dims, *sides)}
-        labelled = ((key, dim) for key, dim in self._dims.items() if not isinstance(dim, Fixed))
-        # what is no label looks up another, and is left out after that
-        held = {key: (dim, here) for key, dim in labelled for here in [holding[dim]] if here.any()}
-        kept = {key: dim[here & (dim >= 0)] for key, (dim, here) in held.items()}
-        families = _apart(components, kept, [side for _, *both in sides for side in both])
-        together = _alike(
-            families.values(), max((int(each.max(initial=-1)) for each in families.values()), default=-1) + 1
-        )
-        self._bits = {key: _bits(together[numbers]) for key, numbers in families.items()}
-        self._values: dict[int, int] = {}  # by id of their dimensions
-        self._around = self._connected(components, sides)
-
-    def _connected(
-        self, components: Components, sides: Iterable[tuple[Vector, Vector, Vector]]
-    ) -> Mapping[int, list[tuple[int, ...]]]:
-        """Position of a bit -> elements, rows and columns, as sets, of the grids that hold it or are tied to one."""
-        tied: dict[int, list[tuple[int, ...]]] = defaultdict(list)
-        for side in sides:
-            grid = tuple(map(self.dim, side))
-            # without a label on either side there is nothing to conclude
-            if grid[0] and any(grid[1:]):
-                elements = side[0]
-                tied[int(components.family[elements[elements >= 0][0]])].append(grid)
-        found: dict[int, list[tuple[int, ...]]] = defaultdict(list)
-        for grids in tied.values():
-            for bit in _positions(reduce(or_, chain.from_iterable(grids))):
-                found[bit] += grids
-        return found
-
-    def dim(self, dim: Dim) -> int:
-        return self._bits.get(id(dim), 0)
-
-    def value(self, value: Value) -> int:
-        # most values have the dimensions of another, in the same tuple
-        key = id(value.dims)
-        found = self._values.get(key)
-        if found is None:
-            found = 0
-            for dim in value.dims:
-                found |= self._bits.get(id(dim), 0)
-            self._values[key] = found
-        return found
-
-    def completed(self, zeros: int, asked: int) -> int:
-        """Of values that are moved: where elements of a grid are zero, its rows and its columns are, and vice versa."""
-        found = (self._around.get(bit, ()) for bit in _positions(asked & ~zeros))
-        grids = dict.fromkeys(chain.from_iterable(found))
-        before = -1
-        while before != zeros:
-            before = zeros
-            for elements, rows, columns in grids:
-                if not elements & ~zeros:
-                    zeros |= rows | columns
-                elif not (rows | columns) & ~zeros:
-                    zeros |= elements
-        return zeros
+def _is_a_layers(tape: Tape, value: Value) -> bool:
+    """Whether it has the elements of one layer's result, all of whose units are the layer's own; moved and scaled."""
+    while (step := tape.producers.get(value)) is not None:
+        if step.name in _LAYERS:
+            dims = step.outputs[0].dims
+            units = dims[_LAYERS[step.name]]
+            is_alone = all(isinstance(dim, Fixed) for dim in dims if dim is not units) and not isinstance(units, Fixed)
+            return is_alone and all(_is_parameter(tape, operand) for operand in step.operands[1:])
+        if step.name not in _MOVED and not (step.name in _SCALING and _is_scaled(step)):
+            return False
+        value = step.operands[0]
+    return False
 
 
-def _apart(components: Components, dims: Mapping[int, Vector], sides: Sequence[Vector]) -> dict[int, Vector]:
-    """The families of dimensions, where the sides of grids are families of their own."""
-    parts = [components.by_edges[side[side >= 0]] for side in sides]
-    own = _alike(parts, int(components.by_edges.max(initial=-1)) + 1)
-    first = int(components.family.max(initial=-1)) + 1
-    found = {}
-    for key, labels in dims.items():
-        numbers = own[components.by_edges[labels]]
-        found[key] = np.where(numbers < 0, components.family[labels], numbers + first)
-    return found
+def _is_scaled(step: Step) -> bool:
+    """Whether the result has the dimensions of the first operand, none of which comes by another one."""
+    if not isinstance(step.arguments[0], Slot):
+        return False
+    before, after = step.operands[0].dims, step.outputs[0].dims
+    return len(before) == len(after) and all(map(is_, before, after))
 
 
-def _alike(parts: Collection[Vector], count: int) -> Vector:
-    """(count,) the same number for what is in the same of the parts, -1 for what is in none."""
-    weights = np.random.default_rng(0).integers(1, 2**63, size=len(parts), dtype=np.uint64)
-    total = np.zeros(count, dtype=np.uint64)
-    for weight, part in zip(weights, parts, strict=True):
-        total[part] += weight
-    found = np.full(count, -1, dtype=np.int64)
-    in_parts = total.nonzero()[0]
-    found[in_parts] = np.unique(total[in_parts], return_inverse=True)[1].reshape(-1)
-    return found
+_LAYERS = MappingProxyType({"aten.linear": -1, "aten.convolution": 1})  # the dimension of the units that they make
+_SCALING = frozenset(f"aten.{name}" for name in ("mul", "div", "expand"))
 
 
-def _positions(bits: int) -> Iterator[int]:
-    while bits:
-        lowest = bits & -bits
-        yield lowest.bit_length()
-        bits ^= lowest
-
-
-def _bits(numbers: Vector) -> int:
-    if not numbers.size:
-        return 0
-    # most dimensions are of one number, and a look takes less time than a sort
-    if (numbers == numbers[0]).all():
-        return 1 << int(numbers[0])
-    return sum(1 << number for number in np.unique(numbers).tolist())
-
-
-def _zeros(tape: Tape, of: _Families) -> dict[Value, int]:
+def _zeros(tape: Tape, of: Families) -> dict[Value, int]:
     """Those families of a value for which it is zero in all places of a unit whose parameters are zero."""
     found: dict[Value, int] = {}
     for step in tape.steps:
@@ -242,7 +158,7 @@ def _joined(operands: Iterable[Value], zeros: Mapping[Value, int]) -> int:
     return found
 
 
-def _keeps_zero(step: Step, zeros: Mapping[Value, int], of: _Families) -> int:
+def _keeps_zero(step: Step, zeros: Mapping[Value, int], of: Families) -> int:
     """The families for which the result is zero where the operands are."""
     name = step.name.removesuffix("_")
     if not step.operands:
