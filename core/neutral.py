@@ -25,14 +25,8 @@ SHARES = frozenset(f"aten.{name}" for name in ("_softmax", "_safe_softmax", "sof
 CONTRACTED: Mapping[str, tuple[int, int]] = {
     "aten.mm": (0, 1), "aten.bmm": (0, 2), "aten.addmm": (1, 1), "aten.baddbmm": (1, 2), "aten.convolution": (0, 1),
 }  # fmt: skip
-_MOVED = frozenset(
-    f"aten.{name}"
-    for name in (
-        *("t", "transpose", "permute", "view", "_unsafe_view", "unsqueeze", "squeeze", "clone"),
-        *("select", "slice", "split", "split_with_sizes", "unbind", "chunk"),
-    )
-)
 _MOVING = TAKES_WHOLE | TAKES_PARTS
+_MOVED = _MOVING - {"aten.expand", "aten.repeat"}  # those that make no new dimensions
 _KEEP_ZERO = frozenset(
     f"aten.{name}"
     for name in (
