@@ -54,12 +54,13 @@ class Normalised(nn.Module):
 class OneWeight(nn.Module):
     """Has no layers beside itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
+        self.output = output
         self.first, self.last = nn.Parameter(torch.randn(4, 8)), nn.Parameter(torch.randn(8, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x @ self.first @ self.last).argmax(-1)
+        return self.output(x @ self.first @ self.last)
 
 
 def halved(model: nn.Module) -> Pruned:
@@ -80,10 +81,17 @@ def test_layers_tell_what_an_output_does_not(output: str) -> None:
 
 def test_where_nothing_tells_the_cut_is_said_not_to_be_compared() -> None:
     torch.manual_seed(0)
-    found = halved(OneWeight()).verification
+    found = halved(OneWeight(BLIND["all alike"])).verification
     assert found is not None
     assert found.difference is None
     assert "finite numbers that are not all alike" in found.not_compared
+
+
+def test_numbers_of_classes_are_compared_where_they_are_all_that_there_is() -> None:
+    torch.manual_seed(0)
+    found = halved(OneWeight(BLIND["numbers of classes"])).verification
+    assert found is not None
+    assert found.difference == 0
 
 
 def test_a_cut_after_which_there_are_no_numbers_is_refused_though_the_reference_has_none_either() -> None:
