@@ -265,7 +265,10 @@ def _shapes_checked(graph: DependencyGraph, pruned: nn.Module, call: ModelCall) 
     if shapes != graph.record.output_shapes and not graph.record.decides_by_values:
         raise _failed(graph, f"its output shapes are {shapes}, the original's {graph.record.output_shapes}")
     finite = list(map(_is_finite_somewhere, outputs))
-    originals = [] if all(finite) else map(_is_finite_somewhere, _tensors(called(graph.model, call)))
+    if all(finite):
+        return shapes
+    set_mode(graph.model, training=False)
+    originals = map(_is_finite_somewhere, _tensors(called(graph.model, call)))
     if any(own and not found for own, found in zip(originals, finite, strict=False)):
         raise _failed(graph, "it gives no finite numbers where the original does")
     return shapes
